@@ -1,0 +1,117 @@
+"""The catalog: which services there are, and which instances each has.
+
+The same value comes from Consul and from a file. It holds what the source said, decoded and typed;
+whether an address or a port may be used is decided where endpoints are made (`translate.endpoints`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from xds_server.model.problem import Problem
+
+NO_META: Final[tuple[tuple[str, str], ...]] = ()
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?", re.ASCII)
+
+
+def is_service_name(name: str) -> bool:
+    """Tell whether a service name may meet a URL, a domain and an Envoy resource name.
+
+    Letters, digits, `.`, `_` and `-`, beginning and ending with a letter or digit, 128 characters at the
+    most, and no empty label. Consul itself accepts path separators, control characters and 300 kB.
+    """
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+class Status(StrEnum):
+    """A check's status in Consul's words; a word Consul does not know counts as critical."""
+
+    PASSING = "passing"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Check:
+    """One health check of an instance or of its node. Output is dropped: it changes without meaning."""
+
+    id: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Weights:
+    """Consul's `Service.Weights`: the weight while passing, and the weight while warning."""
+
+    passing: int = 1
+    warning: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Locality:
+    """Where an instance runs, in Envoy's three words; empty strings mean not said."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Instance:
+    """One registered instance of a service.
+
+    `address` is the service's own address, or its node's where it has none, exactly as registered.
+    `tagged` holds the tagged addresses (`lan`, `wan`, ...) as sorted (tag, address, port). `index` is
+    Consul's ModifyIndex; it does not take part in comparison.
+    """
+
+    node: str
+    id: str
+    address: str
+    port: int
+    tagged: tuple[tuple[str, str, int], ...] = ()
+    tags: tuple[str, ...] = ()
+    meta: tuple[tuple[str, str], ...] = NO_META
+    weights: Weights = Weights()
+    checks: tuple[Check, ...] = ()
+    datacenter: str = ""
+    locality: Locality = Locality()
+    index: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service and its instances, sorted by node and id."""
+
+    name: str
+    instances: tuple[Instance, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, instances: Iterable[Instance]) -> "Service":
+        """Make a service from instances in any order."""
+        return cls(name=name, instances=tuple(sorted(instances)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All services of one datacenter, by name in sorted order, and what could not be read."""
+
+    datacenter: str
+    services: Mapping[str, Service]
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, datacenter: str, services: Iterable[Service], problems: Iterable[Problem] = ()) -> "Catalog":
+        """Make a catalog from parts in any order; of two services of one name the last stays."""
+        by_name = {service.name: service for service in services}
+        ordered = {name: by_name[name] for name in sorted(by_name)}
+        return cls(
+            datacenter=datacenter,
+            services=MappingProxyType(ordered),
+            problems=tuple(sorted(problems)),
+        )

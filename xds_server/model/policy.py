@@ -1,0 +1,212 @@
+"""What the operator wants: the meaning of the settings file, free of how it was written.
+
+`None` in a field means: leave it to Envoy's default. Durations are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+IpNetwork: TypeAlias = str
+
+
+class Protocol(StrEnum):
+    """What an instance of a service speaks."""
+
+    HTTP1 = "http1"
+    HTTP2 = "http2"
+    GRPC = "grpc"
+    TCP = "tcp"
+
+
+class LbPolicy(StrEnum):
+    """How Envoy picks an instance (Envoy, "Supported load balancers")."""
+
+    ROUND_ROBIN = "round_robin"
+    RANDOM = "random"
+    LEAST_REQUEST = "least_request"
+    RING_HASH = "ring_hash"
+    MAGLEV = "maglev"
+
+
+class HashKind(StrEnum):
+    """What the hash of a ring hash or maglev pick is taken from."""
+
+    HEADER = "header"
+    COOKIE = "cookie"
+    SOURCE_IP = "source_ip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashOn:
+    """One source of the hash; `name` is the header's or cookie's, empty for the source address."""
+
+    kind: HashKind
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlierDetection:
+    """Envoy's `OutlierDetection`, field by field; percentages are 0 to 100, durations seconds."""
+
+    consecutive_5xx: int | None = None
+    interval: float | None = None
+    base_ejection_time: float | None = None
+    max_ejection_time: float | None = None
+    max_ejection_time_jitter: float | None = None
+    max_ejection_percent: int | None = None
+    enforcing_consecutive_5xx: int | None = None
+    enforcing_success_rate: int | None = None
+    success_rate_minimum_hosts: int | None = None
+    success_rate_request_volume: int | None = None
+    success_rate_stdev_factor: int | None = None
+    consecutive_gateway_failure: int | None = None
+    enforcing_consecutive_gateway_failure: int | None = None
+    split_external_local_origin_errors: bool | None = None
+    consecutive_local_origin_failure: int | None = None
+    enforcing_consecutive_local_origin_failure: int | None = None
+    enforcing_local_origin_success_rate: int | None = None
+    failure_percentage_threshold: int | None = None
+    enforcing_failure_percentage: int | None = None
+    enforcing_failure_percentage_local_origin: int | None = None
+    failure_percentage_minimum_hosts: int | None = None
+    failure_percentage_request_volume: int | None = None
+    successful_active_health_check_uneject_host: bool | None = None
+    always_eject_one_host: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakers:
+    """Envoy's `CircuitBreakers.Thresholds` of the default priority."""
+
+    max_connections: int | None = None
+    max_pending_requests: int | None = None
+    max_requests: int | None = None
+    max_retries: int | None = None
+    max_connection_pools: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamTls:
+    """TLS from the proxy to the instances of a service.
+
+    `ca` and `certificate` name secrets; the instance's certificate must carry one of the DNS names `sans`.
+    An upstream is never trusted without both a CA and a name (CVE-2021-32574).
+    """
+
+    ca: str
+    sans: tuple[str, ...]
+    sni: str = ""
+    certificate: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePolicy:
+    """How one service is reached.
+
+    `panic_threshold` is a percentage: with fewer healthy instances than that, Envoy balances over all of
+    them. The default of 1 makes critical instances take traffic only when no other is left.
+    """
+
+    protocol: Protocol = Protocol.HTTP1
+    connect_timeout: float = 5.0
+    lb_policy: LbPolicy = LbPolicy.ROUND_ROBIN
+    hash_on: tuple[HashOn, ...] = ()
+    panic_threshold: int = 1
+    outlier_detection: OutlierDetection | None = OutlierDetection()
+    circuit_breakers: CircuitBreakers = CircuitBreakers()
+    tls: UpstreamTls | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedService:
+    """One branch of a split: the weight is relative to the sum over the split."""
+
+    service: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Requests to one of `hosts` whose path begins with `path_prefix` go to one of `targets` by weight.
+
+    `hosts` are Envoy domains (`*` for any host). `source` says where the operator wrote it.
+    """
+
+    hosts: tuple[str, ...]
+    path_prefix: str
+    targets: tuple[WeightedService, ...]
+    source: str
+
+
+class ListenerKind(StrEnum):
+    """What a listener understands of what flows through it."""
+
+    HTTP = "http"
+    TCP = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownstreamTls:
+    """TLS that a listener terminates with the secret `certificate`.
+
+    With `client_ca`, a secret holding a CA, clients must show a certificate that it signed.
+    """
+
+    certificate: str
+    client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A listener the operator asked for.
+
+    HTTP: `routes` in order, and with `all_services` a virtual host for every HTTP service of the catalog as
+    well. TCP: `targets` are where every connection goes, by weight. `source` says where it was written.
+    """
+
+    name: str
+    address: str
+    port: int
+    kind: ListenerKind = ListenerKind.HTTP
+    tls: DownstreamTls | None = None
+    routes: tuple[Route, ...] = ()
+    all_services: bool = False
+    targets: tuple[WeightedService, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPolicy:
+    """Which addresses and ports an endpoint may have.
+
+    Networks are CIDR texts. Link-local, multicast, unspecified and metadata addresses are refused whatever
+    is allowed here; loopback only with `allow_loopback`. A non-empty `allow` refuses everything outside it.
+    """
+
+    allow: tuple[IpNetwork, ...] = ()
+    deny: tuple[IpNetwork, ...] = ()
+    deny_ports: frozenset[int] = frozenset()
+    allow_loopback: bool = False
+
+
+DEFAULT_LISTENER: Final = Listener(
+    name="default", address="0.0.0.0", port=10000, all_services=True, source="the default listener"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything the operator decided, complete: per-service policies are already laid over the defaults."""
+
+    defaults: ServicePolicy = ServicePolicy()
+    services: Mapping[str, ServicePolicy] = field(default_factory=lambda: MappingProxyType({}))
+    listeners: tuple[Listener, ...] = (DEFAULT_LISTENER,)
+    endpoints: EndpointPolicy = EndpointPolicy()
+    hidden_services: frozenset[str] = frozenset({"consul"})
+
+    def service(self, name: str) -> ServicePolicy:
+        """Give the policy of one service: its own, else the defaults."""
+        return self.services.get(name, self.defaults)

@@ -1,0 +1,155 @@
+"""Every metric and every log event of the server, in one list each.
+
+A log line is an event name and fields, one line of JSON, or readable text on a terminal. Values are cut to
+1,000 characters and control characters are escaped, so nothing a proxy or a service owner writes can forge
+a line. `docs/reference/metrics.md` and `docs/reference/events.md` have a heading for each name.
+"""
+
+import json
+import logging
+import sys
+import time
+from enum import StrEnum
+from typing import Any, Final, TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+_MAX_VALUE: Final = 1000
+_LOGGER: Final = logging.getLogger("xds_server")
+
+
+class Event(StrEnum):
+    """What can be read in the log."""
+
+    SERVER_STARTED = "server.started"
+    SERVER_STOPPING = "server.stopping"
+    SERVER_STOPPED = "server.stopped"
+    TASK_FAILED = "task.failed"
+    CATALOG_SYNCED = "catalog.synced"
+    CATALOG_FILE_RELOADED = "catalog.file_reloaded"
+    CATALOG_FILE_REFUSED = "catalog.file_refused"
+    CONSUL_CONNECTED = "consul.connected"
+    CONSUL_UNREACHABLE = "consul.unreachable"
+    CONSUL_QUERY_FAILED = "consul.query_failed"
+    CONSUL_QUERY_RECOVERED = "consul.query_recovered"
+    CONSUL_WATCHES_SHARED = "consul.watches_shared"
+    CONSUL_CATALOG_DOUBTED = "consul.catalog_doubted"
+    CONSUL_SYNC_DEADLINE = "consul.sync_deadline"
+    SETTINGS_RELOADED = "settings.reloaded"
+    SETTINGS_REFUSED = "settings.refused"
+    SECRET_RELOADED = "secret.reloaded"  # noqa: S105 - the name of an event
+    SECRET_REFUSED = "secret.refused"  # noqa: S105 - the name of an event
+    SNAPSHOT_PUBLISHED = "snapshot.published"
+    SNAPSHOT_FAILED = "snapshot.failed"
+    STREAM_OPENED = "stream.opened"
+    STREAM_CLOSED = "stream.closed"
+    STREAM_REFUSED = "stream.refused"
+    XDS_NACK = "xds.nack"
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each counter would double what is scraped
+
+REGISTRY: Final = CollectorRegistry()
+
+STREAMS: Final = Gauge("xds_streams", "Open xDS streams.", ["variant"], registry=REGISTRY)
+REQUESTS: Final = Counter(
+    "xds_requests", "Discovery requests received.", ["variant", "type"], registry=REGISTRY
+)
+RESPONSES: Final = Counter(
+    "xds_responses", "Discovery responses sent.", ["variant", "type"], registry=REGISTRY
+)
+RESPONSE_BYTES: Final = Counter(
+    "xds_response_bytes", "Bytes of discovery responses sent.", ["variant", "type"], registry=REGISTRY
+)
+NACKS: Final = Counter("xds_nacks", "Responses an xDS client rejected.", ["type"], registry=REGISTRY)
+SNAPSHOT_BUILDS: Final = Counter(
+    "xds_snapshot_builds", "Snapshots built, by what came of it.", ["result"], registry=REGISTRY
+)
+SNAPSHOT_SECONDS: Final = Histogram(
+    "xds_snapshot_build_seconds",
+    "Time from a set of inputs to the published snapshot.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+SNAPSHOT_RESOURCES: Final = Gauge(
+    "xds_snapshot_resources", "Resources in the newest snapshot.", ["type"], registry=REGISTRY
+)
+PROBLEMS: Final = Gauge("xds_problems", "Problems in the newest snapshot.", ["code"], registry=REGISTRY)
+READY: Final = Gauge("xds_ready", "1 once the first catalog was synced.", registry=REGISTRY)
+CONSUL_WATCHES: Final = Gauge("xds_consul_watches", "Long polls to Consul that are open.", registry=REGISTRY)
+CONSUL_QUERIES: Final = Counter(
+    "xds_consul_queries", "Queries to Consul, by how they ended.", ["result"], registry=REGISTRY
+)
+CONSUL_CONNECTED: Final = Gauge(
+    "xds_consul_connected", "1 while the catalog query of Consul succeeds.", registry=REGISTRY
+)
+SETTINGS_RELOADS: Final = Counter(
+    "xds_settings_reloads", "Reloads of the settings file, by what came of it.", ["result"], registry=REGISTRY
+)
+CERTIFICATE_EXPIRY: Final = Gauge(
+    "xds_certificate_expiry_timestamp_seconds",
+    "When a served certificate expires, as a Unix time.",
+    ["secret"],
+    registry=REGISTRY,
+)
+BUILD_INFO: Final = Gauge("xds_build_info", "1, with the version as a label.", ["version"], registry=REGISTRY)
+
+
+def log(event: Event, level: int = logging.INFO, *, exc_info: bool = False, **fields: Any) -> None:
+    """Write one event with its fields (any values; their `str` is shown). Never pass key material.
+
+    With `exc_info` the traceback of the exception being handled goes with it.
+    """
+    _LOGGER.log(level, event.value, exc_info=exc_info, extra={"fields": fields})
+
+
+class _Formatter(logging.Formatter):
+    """Shared by both forms: takes an event apart into its parts, cut and escaped."""
+
+    def parts(self, record: logging.LogRecord) -> dict[str, str | int | float]:
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        result: dict[str, str | int | float] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage()[:_MAX_VALUE],
+        }
+        for key, value in fields.items():
+            result[key] = value if isinstance(value, int | float) else str(value)[:_MAX_VALUE]
+        if record.exc_info:
+            result["trace"] = self.formatException(record.exc_info)[-4 * _MAX_VALUE :]
+        return result
+
+
+class JsonFormatter(_Formatter):
+    """One JSON object a line: for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line of one record."""
+        return json.dumps(self.parts(record))
+
+
+class TextFormatter(_Formatter):
+    """Time, level, event, then `key=value`: for a person at a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line of one record."""
+        parts = self.parts(record)
+        head = f"{parts.pop('time')} {parts.pop('level'):<7} {parts.pop('event')}"
+        return " ".join([head, *(f"{key}={json.dumps(value)}" for key, value in parts.items())])
+
+
+def configure_logging(*, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Send the log to `stream` (standard error by default).
+
+    `level` is a name of the standard library's levels in lower case; `form` is `text`, `json`, or `auto`:
+    text on a terminal, JSON elsewhere.
+    """
+    target = sys.stderr if stream is None else stream
+    text = form == "text" or (form == "auto" and target.isatty())
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    _LOGGER.setLevel(level.upper())
