@@ -1,0 +1,11 @@
+"""What is served, as one immutable value: every resource named by the hash of its content.
+
+This floor knows resources as bytes with a name and references; it does not know what an Envoy message means.
+It is pure: the same drafts give the same versions in every replica, whatever was served before.
+"""
+
+from xds_server.snapshot.build import build
+from xds_server.snapshot.resource import Resource
+from xds_server.snapshot.snapshot import EMPTY, ResourceSet, Snapshot
+
+__all__ = ["EMPTY", "Resource", "ResourceSet", "Snapshot", "build"]

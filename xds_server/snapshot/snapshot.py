@@ -1,0 +1,79 @@
+"""The snapshot: all resources of a proxy group at one moment, and what changed on the way to it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from xds_server.model.problem import Problem
+from xds_server.model.types import TypeUrl
+from xds_server.snapshot.resource import Resource, content_version
+
+Names: TypeAlias = frozenset[str]
+
+RECENT_CHANGES: Final = 64
+"""How many changes a snapshot remembers; a stream that is further behind compares everything."""
+
+
+class ResourceSet:
+    """All resources of one type, by name in sorted order."""
+
+    def __init__(self, resources: Mapping[str, Resource]) -> None:
+        self.by_name: Mapping[str, Resource] = MappingProxyType(dict(resources))
+
+    @cached_property
+    def version(self) -> str:
+        """The type's version: the hash of the names and versions of its resources."""
+        return set_version(self.by_name.values())
+
+
+def set_version(resources: Iterable[Resource]) -> str:
+    """Name a set of resources, given in any order, by its content."""
+    lines = sorted(f"{resource.name}\x00{resource.version}\n" for resource in resources)
+    return content_version("".join(lines).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Which names of which types differ between the snapshot before `sequence` and the one at it."""
+
+    sequence: int
+    names: Mapping[TypeUrl, Names]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """An immutable, consistent set of resources.
+
+    `sequence` orders the snapshots of one process; it never reaches a client. `recent` are the last changes,
+    oldest first.
+    """
+
+    sequence: int
+    sets: Mapping[TypeUrl, ResourceSet]
+    problems: tuple[Problem, ...] = ()
+    recent: tuple[Change, ...] = field(default=(), repr=False)
+
+    def resource(self, type_url: TypeUrl, name: str) -> Resource | None:
+        """Give a resource by type and name, or None."""
+        return self.sets[type_url].by_name.get(name)
+
+    def changed_since(self, sequence: int) -> Mapping[TypeUrl, Names] | None:
+        """Give the names that changed after the snapshot of that sequence; None where it is long ago."""
+        if sequence >= self.sequence:
+            return {}
+        if not self.recent or self.recent[0].sequence > sequence + 1:
+            return None
+        changed: dict[TypeUrl, Names] = {}
+        for change in self.recent:
+            if change.sequence > sequence:
+                for type_url, names in change.names.items():
+                    changed[type_url] = changed.get(type_url, frozenset()) | names
+        return changed
+
+
+EMPTY: Final = Snapshot(
+    sequence=0, sets=MappingProxyType({type_url: ResourceSet({}) for type_url in TypeUrl})
+)
+"""The state before the first snapshot. It is never served."""

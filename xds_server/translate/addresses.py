@@ -1,0 +1,104 @@
+"""Which endpoint addresses and ports an Envoy may be told to connect to.
+
+Consul checks nothing: an instance can register the metadata service of the cloud, the proxy's own admin port
+or a unix socket, and Envoy would connect (CVE-2021-32783 is this in another control plane).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
+
+from xds_server.model.policy import EndpointPolicy
+from xds_server.model.problem import Code
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+MAX_PORT: Final = 65_535
+
+# Cloud metadata services that no rule about address classes covers.
+_METADATA: Final[frozenset[Address]] = frozenset(
+    {ip_address("fd00:ec2::254"), ip_address("100.100.100.200"), ip_address("168.63.129.16")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an endpoint is left out: the code, and the end of a sentence that begins with the address."""
+
+    code: Code
+    reason: str
+
+
+class EndpointRules:
+    """An `EndpointPolicy` made ready to be asked once for every endpoint."""
+
+    def __init__(self, policy: EndpointPolicy) -> None:
+        self._allow = tuple(ip_network(text, strict=False) for text in policy.allow)
+        self._deny = tuple(ip_network(text, strict=False) for text in policy.deny)
+        self._deny_ports = policy.deny_ports
+        self._allow_loopback = policy.allow_loopback
+
+    def check(self, address: str, port: int) -> str | Refusal:
+        """Give the address as Envoy is to see it, or why it may not.
+
+        IPv4-mapped IPv6 addresses become plain IPv4, as the rules have to see through them.
+        """
+        parsed = _parse(address)
+        if parsed is None:
+            return Refusal(
+                Code.ENDPOINT_ADDRESS, "is not an IP address; register the instance with its IP address"
+            )
+        if not 1 <= port <= MAX_PORT:
+            return Refusal(Code.ENDPOINT_PORT, f"has port {port}, which is not between 1 and 65535")
+        if port in self._deny_ports:
+            return Refusal(
+                Code.ENDPOINT_PORT_DENIED,
+                f"has port {port}, which belongs to Consul, xds-server or the proxy's own admin interface; "
+                f"list it in endpoints.allow_ports if a service really listens there",
+            )
+        reason = self._denied(parsed)
+        return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else str(parsed)
+
+    def _denied(self, address: Address) -> str:
+        if address.is_loopback:
+            if not self._allow_loopback:
+                return (
+                    "is a loopback address; set endpoints.allow_loopback if proxies and services share a host"
+                )
+        elif reason := _never(address):
+            return reason
+        if any(address in network for network in self._deny):
+            return "is in endpoints.deny"
+        if self._allow and not any(address in network for network in self._allow):
+            return "is not in endpoints.allow"
+        return ""
+
+
+@lru_cache(maxsize=65_536)
+def _parse(text: str) -> Address | None:
+    """Read an IP address; None for anything else, and for a scoped IPv6 address."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+@lru_cache(maxsize=65_536)
+def _never(address: Address) -> str:
+    """Say why no setting allows an address, or nothing."""
+    if address.is_unspecified:
+        return "is the unspecified address"
+    if address in _METADATA:
+        return "is a cloud's metadata address"
+    if address.is_link_local:
+        return "is a link-local address, where metadata services live"
+    if address.is_multicast or (isinstance(address, IPv4Address) and address.packed == b"\xff" * 4):
+        return "is a multicast or broadcast address"
+    return ""

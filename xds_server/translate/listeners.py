@@ -1,0 +1,91 @@
+"""Listeners: where a proxy accepts connections, and which filters understand them."""
+
+from typing import Final
+
+from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
+from envoy.config.listener.v3.listener_pb2 import Listener as EnvoyListener
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+    HttpFilter,
+    Rds,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.type.v3.hash_policy_pb2 import HashPolicy
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from xds_server.model.policy import Listener, ListenerKind, WeightedService
+from xds_server.model.problem import Code, Problem
+from xds_server.model.types import TypeUrl
+from xds_server.translate import names
+from xds_server.translate.packing import Draft, Reference, draft, pack
+from xds_server.translate.routes import Served, hash_sources, usable_targets
+from xds_server.translate.sources import ADS
+from xds_server.translate.tls import downstream_references, downstream_socket
+
+_ALPN: Final = {ListenerKind.HTTP: ("h2", "http/1.1"), ListenerKind.TCP: ()}
+
+_ROUTER: Final = HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))
+
+
+def http_listener(listener: Listener) -> Draft:
+    """Give an HTTP listener; its routes come by RDS under the listener's name."""
+    name = names.route_configuration(listener.name)
+    manager = HttpConnectionManager(
+        stat_prefix=listener.name,
+        rds=Rds(config_source=ADS, route_config_name=name),
+        http_filters=[_ROUTER],
+        # What follows is Envoy's page "Configuring Envoy as an edge proxy": one request, one meaning.
+        use_remote_address=BoolValue(value=True),
+        normalize_path=BoolValue(value=True),
+        merge_slashes=True,
+        path_with_escaped_slashes_action=HttpConnectionManager.UNESCAPE_AND_REDIRECT,
+        common_http_protocol_options=HttpProtocolOptions(
+            headers_with_underscores_action=HttpProtocolOptions.REJECT_REQUEST
+        ),
+        upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+    )
+    chain = _chain(listener, "envoy.filters.network.http_connection_manager", manager)
+    return _listener(listener, chain, (Reference(TypeUrl.ROUTES, name),))
+
+
+def tcp_listener(listener: Listener, served: Served) -> tuple[Draft | None, tuple[Problem, ...]]:
+    """Give a TCP listener, or None and the reason where no service it leads to is in the catalog."""
+    targets, problems = usable_targets(listener.targets, served, listener.source)
+    if not targets:
+        sentence = f'listener "{listener.name}" leads to no service of the catalog; it is left out'
+        missing = Problem(code=Code.LISTENER_UNKNOWN_SERVICE, source=listener.source, sentence=sentence)
+        return None, (*problems, missing)
+    chain = _chain(listener, "envoy.filters.network.tcp_proxy", _tcp_proxy(listener, targets, served))
+    references = tuple(Reference(TypeUrl.CLUSTER, names.cluster(target.service)) for target in targets)
+    return _listener(listener, chain, references), problems
+
+
+def _tcp_proxy(listener: Listener, targets: tuple[WeightedService, ...], served: Served) -> TcpProxy:
+    proxy = TcpProxy(stat_prefix=listener.name)
+    if len(targets) == 1:
+        proxy.cluster = names.cluster(targets[0].service)
+    else:
+        for target in targets:
+            proxy.weighted_clusters.clusters.add(name=names.cluster(target.service), weight=target.weight)
+    if any(hash_sources(served.services[target.service]) for target in targets):
+        # The source address is all there is to hash of a TCP connection.
+        proxy.hash_policy.append(HashPolicy(source_ip=HashPolicy.SourceIp()))
+    return proxy
+
+
+def _chain(listener: Listener, filter_name: str, config: Message) -> FilterChain:
+    chain = FilterChain(filters=[Filter(name=filter_name, typed_config=pack(config))])
+    if listener.tls is not None:
+        chain.transport_socket.CopyFrom(downstream_socket(listener.tls, alpn=_ALPN[listener.kind]))
+    return chain
+
+
+def _listener(listener: Listener, chain: FilterChain, references: tuple[Reference, ...]) -> Draft:
+    socket = SocketAddress(address=listener.address, port_value=listener.port)
+    message = EnvoyListener(name=listener.name, address=Address(socket_address=socket), filter_chains=[chain])
+    secrets = downstream_references(listener.tls) if listener.tls else ()
+    return draft(TypeUrl.LISTENER, listener.name, message, (*references, *secrets))

@@ -1,0 +1,52 @@
+"""Every name an Envoy meets is made here, so that two resources can never collide by accident.
+
+All names are bounded: a service name has at most 128 characters (`model.catalog.is_service_name`), and
+listener and secret names are bounded by the settings.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+XDS_CLUSTER: Final = "xds_cluster"
+"""The bootstrap's own static cluster: how the proxy reaches this server."""
+
+ADMIN_PORT_METADATA: Final = "envoy_admin_port"
+"""The node metadata in which the generated bootstrap tells the proxy's own admin port."""
+
+RESERVED_CLUSTERS: Final = frozenset({XDS_CLUSTER})
+
+CATCH_ALL: Final = "no-such-service"
+"""The virtual host that answers for hosts no service of the catalog has."""
+
+
+def cluster(service: str) -> str:
+    """Name the cluster of a service, which is also the name of its ClusterLoadAssignment."""
+    return service
+
+
+def route_configuration(listener: str) -> str:
+    """Name the route configuration of a listener."""
+    return listener
+
+
+def certificate(secret: str) -> str:
+    """Name the SDS secret that holds the certificate and key of a configured secret."""
+    return secret
+
+
+def trusted_ca(secret: str) -> str:
+    """Name the SDS secret that holds the CA bundle of a configured secret; `:` is in no secret's name."""
+    return f"{secret}:ca"
+
+
+def domains(service: str, datacenter: str) -> Iterator[str]:
+    """Give the domains a service answers to, in lower case as Envoy compares them.
+
+    They are the bare name and Consul's two DNS names. The port is left out, as the route configuration
+    ignores the port of the Host header.
+    """
+    name = service.lower()
+    yield name
+    yield f"{name}.service.consul"
+    if datacenter:
+        yield f"{name}.service.{datacenter.lower()}.consul"
