@@ -1,0 +1,71 @@
+"""The routes of the admin port, in the same event loop as everything else."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from xds_server import telemetry
+from xds_server.snapshot import Snapshot
+
+SnapshotReader = Callable[[], Snapshot | None]
+
+_SNAPSHOT: Final[web.AppKey[SnapshotReader]] = web.AppKey("snapshot")
+
+
+def application(snapshot: SnapshotReader) -> web.Application:
+    """Make the admin application; `snapshot` gives the newest snapshot, None before the first sync."""
+    app = web.Application()
+    app[_SNAPSHOT] = snapshot
+    app.add_routes(
+        [
+            web.get("/healthz", _healthz),
+            web.get("/readyz", _readyz),
+            web.get("/metrics", _metrics),
+            web.get("/problems", _problems),
+        ]
+    )
+    return app
+
+
+async def _healthz(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    if request.app[_SNAPSHOT]() is None:
+        return web.Response(status=503, text="not ready: the catalog was not read yet\n")
+    return web.Response(text="ready\n")
+
+
+async def _metrics(_request: web.Request) -> web.Response:
+    body = generate_latest(telemetry.REGISTRY)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _problems(request: web.Request) -> web.Response:
+    snapshot = request.app[_SNAPSHOT]()
+    problems = snapshot.problems if snapshot is not None else ()
+    return web.json_response({"problems": [asdict(problem) for problem in problems]})
+
+
+class AdminServer:
+    """Listens for the admin application."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Bind and serve; give the port. Raises OSError where the address is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls, shutdown_timeout=1)
+        await site.start()
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Close the port and finish."""
+        await self._runner.cleanup()

@@ -1,0 +1,51 @@
+"""A one-slot cell: a reader always sees the newest value, and never delays the writer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Latest(Generic[T]):
+    """Holds the latest value of something that changes; there is no backlog.
+
+    `publish` never waits. A reader that is slow skips the values in between. Publishing a value equal to
+    the held one is a no-op, so a writer need not remember what it said.
+    """
+
+    def __init__(self, value: T | None = None) -> None:
+        self._value = value
+        self._changed = asyncio.Event()
+
+    @property
+    def value(self) -> T | None:
+        """The newest value; None before the first."""
+        return self._value
+
+    def publish(self, value: T) -> bool:
+        """Put `value` in the slot and wake the readers; tell whether it differed from the held one."""
+        if value is self._value or value == self._value:
+            return False
+        self._value = value
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        return True
+
+    async def get(self) -> T:
+        """Give the newest value, waiting for the first one if there is none yet."""
+        while self._value is None:
+            await self._changed.wait()
+        return self._value
+
+    async def values(self) -> AsyncIterator[T]:
+        """Yield the newest value at once (if there is one), and then again each time it has changed."""
+        seen: T | None = None
+        while True:
+            changed = self._changed
+            value = self._value
+            if value is not None and value is not seen:
+                seen = value
+                yield value
+            else:
+                await changed.wait()

@@ -1,0 +1,142 @@
+"""The only writer of snapshots: from the newest catalog, policy and secrets to what every stream reads."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from xds_server import telemetry
+from xds_server.model.catalog import Catalog
+from xds_server.model.policy import Policy
+from xds_server.model.problem import Code
+from xds_server.model.proxy import Group
+from xds_server.model.secret import Secrets
+from xds_server.runtime.debounce import Pace, bursts
+from xds_server.runtime.latest import Latest
+from xds_server.snapshot import EMPTY, Snapshot, build
+from xds_server.telemetry import Event, log
+from xds_server.translate import Translator
+
+MAX_GROUPS: Final = 64
+"""How many groups of proxies are served at once; a group is what a proxy says of itself, so it is bounded."""
+
+EVERYONE: Final = Group()
+"""The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it."""
+
+
+class TooManyGroupsError(Exception):
+    """More kinds of proxies are connected than this server builds snapshots for."""
+
+
+class _Line:
+    """One group's way from inputs to snapshots."""
+
+    def __init__(self, group: Group) -> None:
+        self.translator = Translator(group)
+        self.snapshot: Latest[Snapshot] = Latest()
+        self.streams = 0
+
+    def build(self, catalog: Catalog, policy: Policy, secrets: Secrets) -> bool:
+        """Build and publish; tell whether the snapshot differs from the one before."""
+        translation = self.translator.translate(catalog, policy, secrets)
+        previous = self.snapshot.value or EMPTY
+        return self.snapshot.publish(build(translation.drafts, translation.problems, previous))
+
+
+class Pipeline:
+    """Builds a snapshot for each group of connected proxies whenever an input changes."""
+
+    def __init__(
+        self, catalog: Latest[Catalog], policy: Latest[Policy], secrets: Latest[Secrets], pace: Pace
+    ) -> None:
+        self._catalog = catalog
+        self._policy = policy
+        self._secrets = secrets
+        self._pace = pace
+        self._changed = asyncio.Event()
+        self._lines: dict[Group, _Line] = {EVERYONE: _Line(EVERYONE)}
+
+    @property
+    def snapshot(self) -> Latest[Snapshot]:
+        """The snapshots of the group that is always built; empty until the first sync."""
+        return self._lines[EVERYONE].snapshot
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a snapshot to serve."""
+        return self.snapshot.value is not None
+
+    @contextmanager
+    def join(self, group: Group) -> Iterator[Latest[Snapshot]]:
+        """Give the snapshots of a group for as long as a stream of it is open.
+
+        Raises TooManyGroupsError where the group would be one more than this server builds for.
+        """
+        line = self._lines.get(group)
+        if line is None:
+            if len(self._lines) >= MAX_GROUPS:
+                raise TooManyGroupsError
+            line = self._lines[group] = _Line(group)
+            self._build_line(line)
+        line.streams += 1
+        try:
+            yield line.snapshot
+        finally:
+            line.streams -= 1
+            if not line.streams and group != EVERYONE:
+                del self._lines[group]
+
+    async def run(self) -> None:
+        """Build at the pace of the changes, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for values in (self._catalog.values(), self._policy.values(), self._secrets.values()):
+                tasks.create_task(self._listen(values))
+            async for _ in bursts(self._changed, self._pace):
+                self._build_all()
+
+    async def _listen(self, values: AsyncIterator[Any]) -> None:
+        async for _ in values:
+            self._changed.set()
+
+    def _build_all(self) -> None:
+        for line in tuple(self._lines.values()):
+            self._build_line(line)
+
+    def _build_line(self, line: _Line) -> None:
+        catalog, policy, secrets = self._catalog.value, self._policy.value, self._secrets.value
+        if catalog is None or policy is None or secrets is None:
+            return
+        started = time.perf_counter()
+        try:
+            published = line.build(catalog, policy, secrets)
+        except Exception as error:  # noqa: BLE001 - a bug here must leave the last good snapshot in force
+            telemetry.SNAPSHOT_BUILDS.labels("failed").inc()
+            log(Event.SNAPSHOT_FAILED, logging.ERROR, error=repr(error), exc_info=True)
+            return
+        telemetry.SNAPSHOT_BUILDS.labels("published" if published else "unchanged").inc()
+        if published and line.snapshot is self.snapshot:
+            _report(line.snapshot.value or EMPTY, time.perf_counter() - started)
+
+
+def _report(snapshot: Snapshot, seconds: float) -> None:
+    """Tell the metrics and the log what was published."""
+    telemetry.SNAPSHOT_SECONDS.observe(seconds)
+    telemetry.READY.set(1)
+    counts = {type_url.short: len(entries.by_name) for type_url, entries in snapshot.sets.items()}
+    for short, count in counts.items():
+        telemetry.SNAPSHOT_RESOURCES.labels(short).set(count)
+    problems = Counter(problem.code for problem in snapshot.problems)
+    for code in Code:
+        telemetry.PROBLEMS.labels(code).set(problems[code])
+    milliseconds = round(1000 * seconds, 1)
+    summary = " ".join(f"{short}={count}" for short, count in counts.items())
+    log(
+        Event.SNAPSHOT_PUBLISHED,
+        logging.DEBUG,
+        sequence=snapshot.sequence,
+        ms=milliseconds,
+        resources=summary,
+    )
