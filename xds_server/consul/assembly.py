@@ -1,0 +1,134 @@
+"""The answers put together: which services there are, what is known of each, and the Catalog of it; pure.
+
+An unchanged service keeps its identity, and a change of one costs no work on the others.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from xds_server.consul.decode import ServiceAnswer
+from xds_server.consul.text import shown
+from xds_server.model.catalog import Catalog, Instance, Service
+from xds_server.model.problem import Code, Problem
+
+
+class Assembly:
+    """What Consul has been believed so far.
+
+    A listed service is settled once it was read, or given up on for now. `complete` is the first-sync gate:
+    all services are settled, and not all of them were given up, as that says more of Consul than of them.
+    """
+
+    def __init__(self, datacenter: str) -> None:
+        self.datacenter = datacenter
+        self.listed: frozenset[str] | None = None
+        self._read: set[str] = set()
+        self._given_up: set[str] = set()
+        self._services: dict[str, Service] = {}
+        self._in_order = True
+        self._name_problems: tuple[Problem, ...] = ()
+        self._problems: dict[str, tuple[Problem, ...]] = {}
+        self._catalog: Catalog | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every listed service is settled, and any was read if there is any."""
+        return self.usable and not self.unsettled
+
+    @property
+    def usable(self) -> bool:
+        """Whether the list is known, and any service was read if there is any."""
+        return self.listed is not None and (bool(self._read) or not self.listed)
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """The listed services that were neither read nor given up."""
+        return (self.listed or frozenset()) - self._read - self._given_up
+
+    def was_read(self, name: str) -> bool:
+        """Tell whether there is a last good state of this service."""
+        return name in self._read
+
+    def instances(self, name: str) -> frozenset[tuple[str, str]]:
+        """Give (node, id) of the instances a service has now."""
+        service = self._services.get(name)
+        return frozenset((one.node, one.id) for one in service.instances) if service else frozenset()
+
+    def believe_list(self, names: frozenset[str], problems: tuple[Problem, ...]) -> None:
+        """Take over a list of services: what is not on it is gone."""
+        for name in (self.listed or frozenset()) - names:
+            self._read.discard(name)
+            self._given_up.discard(name)
+            self._explain(name, ())
+            self._put(name, None)
+        if problems != self._name_problems:
+            self._name_problems = problems
+            self._catalog = None
+        self.listed = names
+
+    def believe_service(self, answer: ServiceAnswer) -> None:
+        """Take over what an answer says of its service."""
+        name = answer.service.name
+        self.datacenter = self.datacenter or answer.datacenter
+        self._read.add(name)
+        self._given_up.discard(name)
+        self._put(name, None if answer.proxied else _same(self._services.get(name), answer.service))
+        self._explain(name, answer.problems)
+
+    def give_up(self, name: str, why: str) -> None:
+        """Tell of a service that cannot be read now, with `why`, a sentence; its last good instances stay."""
+        if name in self._read:
+            effect = "its last good instances are kept"
+        else:
+            self._given_up.add(name)
+            effect = "it is left out until it can be read"
+        source = f"consul service {shown(name)}"
+        sentence = f"{effect}. {why}"
+        self._explain(name, (Problem(code=Code.SERVICE_UNREADABLE, source=source, sentence=sentence),))
+
+    def catalog(self) -> Catalog:
+        """Give the catalog of now; the same object while nothing changed."""
+        if self._catalog is None or self._catalog.datacenter != self.datacenter:
+            if not self._in_order:
+                self._services = {name: self._services[name] for name in sorted(self._services)}
+                self._in_order = True
+            found = [problem for problems in self._problems.values() for problem in problems]
+            self._catalog = Catalog(
+                datacenter=self.datacenter,
+                services=MappingProxyType(self._services.copy()),
+                problems=tuple(sorted([*self._name_problems, *found])),
+            )
+        return self._catalog
+
+    def _put(self, name: str, service: Service | None) -> None:
+        old = self._services.get(name)
+        if service is old:
+            return
+        if service is None:
+            del self._services[name]
+        else:
+            self._services[name] = service
+            self._in_order = self._in_order and old is not None
+        self._catalog = None
+
+    def _explain(self, name: str, problems: tuple[Problem, ...]) -> None:
+        if problems == self._problems.get(name, ()):
+            return
+        if problems:
+            self._problems[name] = problems
+        else:
+            del self._problems[name]
+        self._catalog = None
+
+
+def _same(old: Service | None, new: Service) -> Service:
+    """Give `new` with every part that is equal in `old` in its old identity."""
+    if old is None or old == new:
+        return old or new
+    held = {(one.node, one.id): one for one in old.instances}
+    return Service(name=new.name, instances=tuple(_same_instance(held, one) for one in new.instances))
+
+
+def _same_instance(held: Mapping[tuple[str, str], Instance], new: Instance) -> Instance:
+    old = held.get((new.node, new.id))
+    return old if old is not None and old == new else new
