@@ -1,0 +1,222 @@
+"""What the settings file may look like, as Structs; `service_shape` holds the part about services."""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from xds_server.settings.service_shape import ServiceShape, Split, Text, Wait, about
+
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogForm: TypeAlias = Literal["auto", "text", "json"]
+_Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class ConsulTlsShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """TLS to Consul; used when the address begins with `https://`."""
+
+    ca_file: Annotated[Text | UnsetType, about("PEM file of the CAs to trust. Default: the system's.")] = (
+        UNSET
+    )
+    cert_file: Annotated[
+        Text | UnsetType, about("PEM file of our certificate for Consul. Default: none.")
+    ] = UNSET
+    key_file: Annotated[Text | UnsetType, about("PEM file of its private key. Default: none.")] = UNSET
+    server_name: Annotated[
+        Text | UnsetType, about("The name Consul's certificate must carry. Default: the address's host.")
+    ] = UNSET
+    verify: Annotated[bool, about("Whether Consul's certificate is checked. Default: true.")] = True
+
+
+class ConsulShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """How Consul is reached."""
+
+    address: Annotated[
+        Text,
+        about(
+            "`HOST:PORT`, `http://`, `https://` with an optional path prefix, or `unix:///PATH`. Default: http://127.0.0.1:8500."
+        ),
+    ] = "http://127.0.0.1:8500"
+    token_file: Annotated[
+        Text | UnsetType, about("File that holds the ACL token; read again when it changes. Default: none.")
+    ] = UNSET
+    datacenter: Annotated[Text | UnsetType, about("The datacenter to read. Default: the agent's own.")] = (
+        UNSET
+    )
+    wait: Annotated[Wait, about("How long Consul may hold a query that has no news. Default: 5m.")] = 300.0
+    tls: Annotated[ConsulTlsShape, about("TLS to Consul.")] = ConsulTlsShape()
+
+
+class ServerTlsShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """TLS of one of our own servers."""
+
+    cert_file: Annotated[Text, about("PEM file of the certificate chain, leaf first. Required.")]
+    key_file: Annotated[Text, about("PEM file of its private key. Required.")]
+    client_ca_file: Annotated[
+        Text | UnsetType,
+        about("Clients must show a certificate signed by a CA in this PEM file. Default: none asked."),
+    ] = UNSET
+
+
+class XdsShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """The server that Envoy connects to."""
+
+    address: Annotated[
+        Text, about("`HOST:PORT` to listen on; port 0 takes a free one. Default: 127.0.0.1:18000.")
+    ] = "127.0.0.1:18000"
+    tls: Annotated[ServerTlsShape | UnsetType, about("Serve with TLS. Default: without.")] = UNSET
+
+
+class AdminShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """The server with health, metrics and problems."""
+
+    address: Annotated[
+        Text, about("`HOST:PORT` to listen on; port 0 takes a free one. Default: 127.0.0.1:18001.")
+    ] = "127.0.0.1:18001"
+    tls: Annotated[ServerTlsShape | UnsetType, about("Serve with TLS. Default: without.")] = UNSET
+
+
+class LogShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged, and how."""
+
+    level: Annotated[
+        LogLevel,
+        about("The least level that is written: debug, info, warning or error. Default: info."),
+    ] = "info"
+    form: Annotated[
+        LogForm,
+        about("text, json, or auto: text on a terminal, JSON elsewhere. Default: auto."),
+    ] = "auto"
+
+
+class DownstreamTlsShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """TLS that a listener terminates."""
+
+    certificate: Annotated[Text, about("The secret with certificate and key. Required.")]
+    client_ca: Annotated[
+        Text | UnsetType,
+        about("Clients must show a certificate signed by this secret's CA. Default: none asked."),
+    ] = UNSET
+
+
+class RouteShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where requests go: exactly one of `service` and `split`."""
+
+    hosts: Annotated[
+        tuple[Text, ...],
+        about("Host names: plain, `*.example.com`, or `*` for any. Default: any.", min_length=1),
+    ] = ("*",)
+    path_prefix: Annotated[Text, about("The path begins with this. Default: /.")] = "/"
+    service: Annotated[Text | UnsetType, about("The service that takes the requests.")] = UNSET
+    split: Annotated[Split | UnsetType, about("Services and their weights, relative to the sum.")] = UNSET
+
+
+class ListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """A listener of every Envoy."""
+
+    name: Annotated[Text, about("A name of its own: letters, digits, dots, dashes, underscores. Required.")]
+    address: Annotated[Text, about("`IP:PORT` that Envoy listens on. Required.")]
+    protocol: Annotated[
+        Literal["http", "tcp"], about("What flows through it: http or tcp. Default: http.")
+    ] = "http"
+    tls: Annotated[DownstreamTlsShape | UnsetType, about("Terminate TLS. Default: plain.")] = UNSET
+    all_services: Annotated[bool, about("http: also a virtual host for every service. Default: false.")] = (
+        False
+    )
+    routes: Annotated[
+        tuple[RouteShape, ...],
+        about("http: where requests go; of a host's routes the longest prefix wins. Default: []."),
+    ] = ()
+    service: Annotated[Text | UnsetType, about("tcp: the service that takes the connections.")] = UNSET
+    split: Annotated[Split | UnsetType, about("tcp: services and their weights.")] = UNSET
+
+
+class DefaultListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """The listener with a virtual host for every HTTP service."""
+
+    address: Annotated[Text, about("`IP:PORT` that Envoy listens on. Default: 0.0.0.0:10000.")] = (
+        "0.0.0.0:10000"
+    )
+
+
+class SecretShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """A certificate with its key, a CA, or both."""
+
+    cert_file: Annotated[Text | UnsetType, about("PEM file of the certificate chain, leaf first.")] = UNSET
+    key_file: Annotated[Text | UnsetType, about("PEM file of its private key.")] = UNSET
+    ca_file: Annotated[Text | UnsetType, about("PEM file of the CAs to trust.")] = UNSET
+
+
+class EndpointsShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which addresses and ports an instance may have."""
+
+    allow: Annotated[
+        tuple[Text, ...], about("If given, only addresses in these networks (CIDR). Default: all.")
+    ] = ()
+    deny: Annotated[tuple[Text, ...], about("No addresses in these networks (CIDR). Default: none.")] = ()
+    allow_ports: Annotated[
+        tuple[_Port, ...], about("Ports to allow although Consul or xds-server uses them. Default: none.")
+    ] = ()
+    allow_loopback: Annotated[
+        Literal["auto"] | bool,
+        about("Whether loopback addresses may be used; auto: if Consul is, or for a file. Default: auto."),
+    ] = "auto"
+
+
+class FileShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings file of xds-server."""
+
+    consul: Annotated[ConsulShape, about("How Consul is reached.")] = ConsulShape()
+    catalog: Annotated[
+        Text | UnsetType, about("Read the catalog from this file instead of Consul. Default: Consul.")
+    ] = UNSET
+    xds: Annotated[XdsShape, about("The server that Envoy connects to.")] = XdsShape()
+    admin: Annotated[AdminShape, about("The server with health, metrics and problems.")] = AdminShape()
+    log: Annotated[LogShape, about("What is logged, and how.")] = LogShape()
+    defaults: Annotated[ServiceShape, about("How every service is reached.")] = ServiceShape()
+    services: Annotated[
+        dict[Text, ServiceShape], about("How one service is reached, laid over `defaults` key by key.")
+    ] = {}
+    default_listener: Annotated[
+        DefaultListenerShape | bool,
+        about("The HTTP listener with a virtual host for every service; `false` for none. Default: on."),
+    ] = DefaultListenerShape()
+    listeners: Annotated[tuple[ListenerShape, ...], about("Listeners of every Envoy. Default: [].")] = ()
+    secrets: Annotated[
+        dict[Text, SecretShape], about("Certificates, keys and CAs by name, read again when they change.")
+    ] = {}
+    endpoints: Annotated[EndpointsShape, about("Which addresses and ports an instance may have.")] = (
+        EndpointsShape()
+    )
+    hidden_services: Annotated[
+        tuple[Text, ...], about("Services that are not served. Default: [consul].")
+    ] = ("consul",)
+
+
+_REF: Final = "#/$defs/{name}"
+
+
+def json_schema() -> dict[str, Any]:
+    """Give the JSON Schema (2020-12) of the settings file; every key has its description."""
+    (_, definitions) = msgspec.json.schema_components([FileShape], ref_template=_REF)
+    top = definitions.pop(FileShape.__name__)
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **top,
+        "title": "Settings of xds-server",
+        "$defs": definitions,
+    }
+    allow_duration_texts(schema)
+    return schema
+
+
+def allow_duration_texts(node: Any) -> None:
+    """Let every duration of a schema be text as well: msgspec describes it by its Python type, a number."""
+    if isinstance(node, dict):
+        if node.get("type") == "number" and "pattern" in node:
+            node["type"] = ["number", "string"]
+        for value in node.values():
+            allow_duration_texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            allow_duration_texts(value)

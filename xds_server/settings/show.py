@@ -1,0 +1,159 @@
+"""The settings in force, in the form of the settings file, with no secret in them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from xds_server.model.policy import (
+    DEFAULT_LISTENER,
+    Listener,
+    ListenerKind,
+    Route,
+    ServicePolicy,
+    WeightedService,
+)
+from xds_server.reading import child
+from xds_server.settings.addresses import host_port
+from xds_server.settings.values import ConsulSettings, ServerSettings, Settings
+
+_DURATIONS: Final = frozenset(
+    {
+        "wait",
+        "connect_timeout",
+        "interval",
+        "base_ejection_time",
+        "max_ejection_time",
+        "max_ejection_time_jitter",
+    }
+)
+
+
+def show(settings: Settings) -> dict[str, Any]:
+    """Give the effective settings as plain dicts, lists and scalars, keyed as the settings file is.
+
+    A token shows as stars. What is left to Envoy, or not set, is left out.
+    """
+    policy = settings.policy
+    default = next((one for one in policy.listeners if one.source == DEFAULT_LISTENER.source), None)
+    shown: dict[str, Any] = _plain(
+        {
+            "consul": _consul(settings.consul),
+            "catalog": settings.catalog_file,
+            "xds": _server(settings.xds),
+            "admin": _server(settings.admin),
+            "log": {"level": settings.log.level, "form": settings.log.form},
+            "defaults": _service(policy.defaults),
+            "services": {name: _service(service) for name, service in policy.services.items()},
+            "default_listener": {"address": host_port(default.address, default.port)} if default else False,
+            "listeners": [_listener(one) for one in policy.listeners if one is not default],
+            "secrets": {
+                one.name: _named(one, "cert_file", "key_file", "ca_file") for one in settings.secret_files
+            },
+            "endpoints": _endpoints(settings),
+            "hidden_services": sorted(policy.hidden_services),
+        }
+    )
+    return shown
+
+
+def leaves(shown: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Give the key path of every scalar, and of every list of scalars, in what `show` gave."""
+    for key, value in shown.items():
+        here = child(path, key)
+        match value:
+            case dict():
+                yield from leaves(value, here)
+            case [dict(), *_]:
+                for position, item in enumerate(value):
+                    yield from leaves(item, f"{here}[{position}]")
+            case _:
+                yield here
+
+
+def _plain(value: Any, key: str = "") -> Any:
+    """Make a value one that YAML and JSON can hold, without keys that have no value."""
+    match value:
+        case Mapping():
+            return {name: _plain(one, name) for name, one in value.items() if one is not None}
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case float() if key in _DURATIONS:
+            return f"{value:.3f}".rstrip("0").rstrip(".") + "s"
+        case _:
+            return value
+
+
+def _consul(consul: ConsulSettings) -> dict[str, Any]:
+    return {
+        "address": consul.address,
+        "token": str(consul.token) or None,
+        "token_file": consul.token_file,
+        "datacenter": consul.datacenter or None,
+        "wait": consul.wait,
+        "tls": {**_fields(consul.tls), "server_name": consul.tls.server_name or None},
+    }
+
+
+def _server(server: ServerSettings) -> dict[str, Any]:
+    return {"address": server.address, "tls": _fields(server.tls) if server.tls else None}
+
+
+def _service(policy: ServicePolicy) -> dict[str, Any]:
+    return {
+        **_fields(policy),
+        "hash_on": [{one.kind.value: one.name or True} for one in policy.hash_on],
+        "outlier_detection": _fields(policy.outlier_detection) if policy.outlier_detection else False,
+        "circuit_breakers": _fields(policy.circuit_breakers),
+        "tls": {**_fields(policy.tls), **_named(policy.tls, "sni", "certificate")} if policy.tls else False,
+    }
+
+
+def _listener(listener: Listener) -> dict[str, Any]:
+    is_http = listener.kind is ListenerKind.HTTP
+    return {
+        "name": listener.name,
+        "address": host_port(listener.address, listener.port),
+        "protocol": listener.kind,
+        "tls": {**_fields(listener.tls), **_named(listener.tls, "client_ca")} if listener.tls else None,
+        "all_services": listener.all_services if is_http else None,
+        "routes": [_route(route) for route in listener.routes] if is_http else None,
+        **({} if is_http else _targets(listener.targets)),
+    }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {"hosts": route.hosts, "path_prefix": route.path_prefix, **_targets(route.targets)}
+
+
+def _targets(targets: tuple[WeightedService, ...]) -> dict[str, Any]:
+    match targets:
+        case [WeightedService(service=service, weight=1)]:
+            return {"service": service}
+        case _:
+            return {"split": {target.service: target.weight for target in targets}}
+
+
+def _endpoints(settings: Settings) -> dict[str, Any]:
+    policy = settings.policy.endpoints
+    return {
+        "allow": policy.allow,
+        "deny": policy.deny,
+        "allow_ports": sorted(settings.own_ports - policy.deny_ports),
+        "allow_loopback": policy.allow_loopback,
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Give the fields of a dataclass, one level deep."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _named(value: Any, *names: str) -> dict[str, str | None]:
+    """Give some fields of a dataclass, None for an empty text."""
+    return {name: getattr(value, name) or None for name in names}

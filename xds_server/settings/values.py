@@ -1,0 +1,107 @@
+"""What the settings come to: frozen values, complete, free of where and how they were written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from xds_server.model.policy import Policy
+from xds_server.model.secret import SecretFiles, Token
+from xds_server.settings.addresses import host_port, is_loopback
+
+CONSUL_PORTS: Final = frozenset({8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsulTls:
+    """How TLS to Consul is done; without `ca_file` the system's roots are trusted."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsulSettings:
+    """How Consul is reached.
+
+    `address` is `http://HOST:PORT[/PREFIX]`, `https://HOST:PORT[/PREFIX]` or `unix:///PATH`, always whole;
+    `host` and `port` are its parts (empty and 0 for a socket). `token_file` wins over `token` while it is
+    not empty, as with Consul's own clients. An empty `datacenter` means the agent's own.
+    """
+
+    address: str = "http://127.0.0.1:8500"
+    host: str = "127.0.0.1"
+    port: int = 8500
+    token: Token = field(default_factory=Token)
+    token_file: Path | None = None
+    datacenter: str = ""
+    wait: float = 300.0
+    tls: ConsulTls = ConsulTls()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Consul runs on this machine: it is reached over loopback or a unix socket."""
+        return self.address.startswith("unix://") or is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """TLS of one of our own servers; with `client_ca_file` clients must show a certificate signed by it."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where one of our own servers listens; port 0 means any free port."""
+
+    host: str
+    port: int
+    tls: ServerTls | None = None
+
+    @property
+    def address(self) -> str:
+        """`HOST:PORT`, with brackets around an IPv6 address."""
+        return host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """The arguments of `telemetry.configure_logging`."""
+
+    level: str = "info"
+    form: str = "auto"
+
+
+XDS_DEFAULT: Final = ServerSettings(host="127.0.0.1", port=18000)
+ADMIN_DEFAULT: Final = ServerSettings(host="127.0.0.1", port=18001)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the operator decided. With `catalog_file` the catalog comes from there, not from Consul.
+
+    `origins` tells for each key path who gave its value: `flag --listen`, `environment CONSUL_HTTP_ADDR`,
+    `file xds-server.yaml:12` or `default`; it does not take part in comparison.
+    """
+
+    consul: ConsulSettings = ConsulSettings()
+    catalog_file: Path | None = None
+    xds: ServerSettings = XDS_DEFAULT
+    admin: ServerSettings = ADMIN_DEFAULT
+    log: LogSettings = LogSettings()
+    secret_files: tuple[SecretFiles, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """The ports of Consul and of this server: no instance may have them unless the operator allows it."""
+        return (CONSUL_PORTS | {self.consul.port, self.xds.port, self.admin.port}) - {0}
