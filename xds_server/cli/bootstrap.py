@@ -1,6 +1,7 @@
 """`xds-server bootstrap`."""
 
 import json
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     help="Envoy's admin port.",
 )
 @click.option(
+    "--admin-address",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="IP",
+    help="Where Envoy's admin listens; anyone who reaches it controls the Envoy.",
+)
+@click.option(
     "--mode",
     default="delta",
     show_default=True,
@@ -46,6 +54,7 @@ def bootstrap(
     node_id: str,
     cluster: str,
     servers: tuple[str, ...],
+    admin_address: str,
     admin_port: int,
     mode: str,
     **tls: str | None,
@@ -69,11 +78,20 @@ def bootstrap(
         id=node_id,
         cluster=cluster,
         servers=addresses,
+        admin_address=_ip(admin_address),
         admin_port=admin_port,
         delta=mode == "delta",
         tls=_tls(tls, addresses[0][0]),
     )
     click.echo(json.dumps(to_dict(make(options)), indent=2))
+
+
+def _ip(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not an IP address", param_hint="--admin-address") from None
+    return text
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -40,11 +40,15 @@ class ChannelTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapOptions:
-    """Who the Envoy is, and where it finds this server: one or more replicas as (host, port)."""
+    """Who the Envoy is, and where it finds this server: one or more replicas as (host, port).
+
+    The admin interface can read and change everything of the Envoy, so it is on loopback by default.
+    """
 
     id: str
     cluster: str
     servers: tuple[tuple[str, int], ...]
+    admin_address: str = _LOOPBACK
     admin_port: int = 19000
     delta: bool = True
     tls: ChannelTls | None = None
@@ -56,8 +60,7 @@ def bootstrap(options: BootstrapOptions) -> Bootstrap:
     metadata.update({names.ADMIN_PORT_METADATA: options.admin_port})
     message = Bootstrap(
         node=Node(id=options.id, cluster=options.cluster, metadata=metadata),
-        # The admin interface can read and change everything: loopback only.
-        admin=Admin(address=_address(_LOOPBACK, options.admin_port)),
+        admin=Admin(address=_address(options.admin_address, options.admin_port)),
     )
     dynamic = message.dynamic_resources
     dynamic.ads_config.CopyFrom(_ads(delta=options.delta))
