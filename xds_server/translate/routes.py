@@ -121,9 +121,12 @@ def _claimed_hosts(routes: Iterable[Route], served: Served, problems: list[Probl
 
 
 def _service_hosts(served: Served, claimed: frozenset[str], problems: list[Problem]) -> Iterator[VirtualHost]:
-    """Give a virtual host for every HTTP service; of two with the same domain the first in order has it."""
+    """Give a virtual host for every HTTP service; of two with the same domain the shorter name has it.
+
+    That is always the one whose DNS name it is: `USER.service.consul` cannot take a domain from `user`.
+    """
     owners: dict[str, str] = {}
-    for service, policy in served.services.items():
+    for service, policy in sorted(served.services.items(), key=lambda item: item[0].lower()):
         if policy.protocol is Protocol.TCP:
             continue
         domains = []

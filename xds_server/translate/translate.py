@@ -49,12 +49,9 @@ class Translator:
         available = frozenset(draft.name for drafts, _ in secret_parts for draft in drafts)
         served, refused = self._served(catalog, policy, available)
         rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
-        parts = [*secret_parts, ((), refused)]
-        for name in served:
-            service = catalog.services[name]
-            parts.append(self._part(("cluster", name), _cluster_part, name, policy.service(name)))
-            parts.append(self._part(("endpoints", name), _endpoints_part, service, rules))
-        parts.append(self._listeners(catalog.datacenter, served, policy, available))
+        working, service_parts = self._services(catalog, served, rules)
+        parts = [*secret_parts, ((), refused), *service_parts]
+        parts.append(self._listeners(catalog.datacenter, working, policy, available))
         self._memory.end()
         return _collect(parts, (*catalog.problems, *material.problems))
 
@@ -64,20 +61,42 @@ class Translator:
 
     def _served(
         self, catalog: Catalog, policy: Policy, available: frozenset[str]
-    ) -> tuple[Mapping[str, ServicePolicy], tuple[Problem, ...]]:
-        """Decide which services get a cluster; a new mapping only when the answer differs."""
+    ) -> tuple[dict[str, ServicePolicy], tuple[Problem, ...]]:
+        """Decide which services get a cluster."""
         served: dict[str, ServicePolicy] = {}
         problems: list[Problem] = []
-        owners: dict[str, str] = {}
-        for name in catalog.services:
-            if name in policy.hidden_services:
-                continue
-            problem = _refusal(name, owners.setdefault(name.lower(), name), policy.service(name), available)
+        shown = [name for name in catalog.services if name not in policy.hidden_services]
+        # Of twins the last in order stays, the one in small letters, which no new one in capitals displaces.
+        owners = {name.lower(): name for name in shown}
+        for name in shown:
+            problem = _refusal(name, owners[name.lower()], policy.service(name), available)
             if problem is None:
                 served[name] = policy.service(name)
             else:
                 problems.append(problem)
-        return self._memory.same(("served",), MappingProxyType(served)), tuple(problems)
+        return served, tuple(problems)
+
+    def _services(
+        self, catalog: Catalog, served: Mapping[str, ServicePolicy], rules: EndpointRules
+    ) -> tuple[Mapping[str, ServicePolicy], list[Part]]:
+        """Make the parts of each service, and tell which services have all of theirs.
+
+        One that never could be made whole is left out of all routes, or references to it would not close and
+        cost every other service its listener.
+        """
+        working: dict[str, ServicePolicy] = {}
+        parts: list[Part] = []
+        for name, policy in served.items():
+            pair = (
+                self._part(("cluster", name), _cluster_part, name, policy),
+                self._part(("endpoints", name), _endpoints_part, catalog.services[name], rules),
+            )
+            if all(drafts for drafts, _ in pair):
+                working[name] = policy
+                parts.extend(pair)
+            else:
+                parts.extend(((), problems) for _, problems in pair)
+        return MappingProxyType(working), parts
 
     def _listeners(
         self,

@@ -1,0 +1,93 @@
+from xds_server.model.problem import Code
+from xds_server.model.types import TypeUrl
+from xds_server.snapshot import EMPTY, Snapshot, build
+from xds_server.translate import Draft, Reference
+
+CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET = TypeUrl
+
+
+def draft(type_url: TypeUrl, name: str, *references: tuple[TypeUrl, str]) -> Draft:
+    return Draft(
+        type=type_url,
+        name=name,
+        packed=name.encode(),
+        references=tuple(Reference(*one) for one in references),
+    )
+
+
+def made(*drafts: Draft, previous: Snapshot = EMPTY) -> Snapshot:
+    return build(
+        {type_url: [one for one in drafts if one.type is type_url] for type_url in TypeUrl}, (), previous
+    )
+
+
+def names(snapshot: Snapshot) -> set[str]:
+    return {f"{type_url.short} {name}" for type_url, found in snapshot.sets.items() for name in found.by_name}
+
+
+WHOLE = (
+    draft(LISTENER, "l", (ROUTES, "r"), (SECRET, "s")),
+    draft(ROUTES, "r", (CLUSTER, "c")),
+    draft(CLUSTER, "c", (ENDPOINTS, "c")),
+    draft(ENDPOINTS, "c"),
+    draft(SECRET, "s"),
+)
+OTHERS = (
+    draft(LISTENER, "l2", (ROUTES, "r2")),
+    draft(ROUTES, "r2", (CLUSTER, "c2")),
+    draft(CLUSTER, "c2", (ENDPOINTS, "c2")),
+    draft(ENDPOINTS, "c2"),
+)
+
+
+def test_what_closes_is_served() -> None:
+    snapshot = made(*WHOLE, *OTHERS)
+
+    assert len(names(snapshot)) == 9
+    assert snapshot.problems == ()
+
+
+def test_what_leads_nowhere_is_left_out_with_all_that_leads_to_it() -> None:
+    snapshot = made(*(one for one in WHOLE if one.type is not ENDPOINTS), *OTHERS)
+
+    assert names(snapshot) == {"Secret s"} | names(made(*OTHERS))
+    assert [(one.code, one.source, one.sentence) for one in snapshot.problems] == [
+        (
+            Code.REFERENCE_MISSING,
+            "Cluster c",
+            "it needs ClusterLoadAssignment c, which is not served; it is left out",
+        ),
+        (
+            Code.REFERENCE_MISSING,
+            "Listener l",
+            "it needs RouteConfiguration r, which is not served; it is left out",
+        ),
+        (
+            Code.REFERENCE_MISSING,
+            "RouteConfiguration r",
+            "it needs Cluster c, which is not served; it is left out",
+        ),
+    ]
+
+
+def test_one_of_two_references_is_not_enough() -> None:
+    snapshot = made(*(one for one in WHOLE if one.type is not SECRET))
+
+    assert names(snapshot) == {"RouteConfiguration r", "Cluster c", "ClusterLoadAssignment c"}
+
+
+def test_a_reference_is_to_a_type_as_well_as_a_name() -> None:
+    snapshot = made(draft(CLUSTER, "x", (ENDPOINTS, "x")), draft(SECRET, "x"))
+
+    assert names(snapshot) == {"Secret x"}
+
+
+def test_what_closes_again_comes_back() -> None:
+    before = made(*WHOLE)
+    without = made(*(one for one in WHOLE if one.type is not SECRET), previous=before)
+
+    back = made(*WHOLE, previous=without)
+
+    assert names(back) == names(before)
+    assert {t: s.version for t, s in back.sets.items()} == {t: s.version for t, s in before.sets.items()}
+    assert without.changed_since(before.sequence) == {LISTENER: {"l"}, SECRET: {"s"}}
