@@ -160,3 +160,15 @@ def test_nothing_but_an_address_comes_out(text: str, port: int) -> None:
 
     if isinstance(checked, str):
         assert str(ip_address(checked)) == checked
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "64:ff9b::7f00:1"])
+def test_address_behind_a_translator_is_looked_through(address):
+    refusal = EndpointRules(EndpointPolicy()).check(address, 80)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == Code.ENDPOINT_ADDRESS_DENIED
+
+
+def test_harmless_address_behind_a_translator_stays_as_it_is():
+    assert EndpointRules(EndpointPolicy()).check("64:ff9b::10.0.0.1", 80) == "64:ff9b::a00:1"

@@ -1,6 +1,7 @@
 """`xds-server serve`."""
 
 import asyncio
+import os
 from functools import partial
 
 import click
@@ -33,6 +34,8 @@ def serve(*, config: str | None, **flags: str | None) -> None:
 
     Exit codes: 0 ended as asked, 1 it could not start, 2 the settings are not right.
     """  # noqa: D301 - click wants the character
+    # Lines of gRPC's own would stand between ours, one for each failed handshake of whoever knocks.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from xds_server.app import serve as app  # noqa: PLC0415 - gRPC is imported by this command only
     from xds_server.telemetry import configure_logging  # noqa: PLC0415
 

@@ -111,7 +111,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 def settings_text(plan: Plan) -> str:
     """Give the settings file of the demo's xds-server: nothing of it can be reached from outside.
 
-    Of two instances, Envoy's default of 10 % would never eject one; and nobody wants to watch for 30 s.
+    Nobody wants to watch an ejection for 30 s.
     """
     return f"""\
 default_listener:
@@ -121,7 +121,6 @@ defaults:
     consecutive_5xx: 5
     interval: 1s
     base_ejection_time: {EJECTION_SECONDS}s
-    always_eject_one_host: true
 """
 
 

@@ -49,7 +49,11 @@ class HashOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlierDetection:
-    """Envoy's `OutlierDetection`, field by field; percentages are 0 to 100, durations seconds."""
+    """Envoy's `OutlierDetection`, field by field; percentages are 0 to 100, durations seconds.
+
+    By default Envoy ejects 10 % of the instances at most, which is none of fewer than ten; hence
+    `always_eject_one_host`.
+    """
 
     consecutive_5xx: int | None = None
     interval: float | None = None
@@ -74,7 +78,7 @@ class OutlierDetection:
     failure_percentage_minimum_hosts: int | None = None
     failure_percentage_request_volume: int | None = None
     successful_active_health_check_uneject_host: bool | None = None
-    always_eject_one_host: bool | None = None
+    always_eject_one_host: bool | None = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,7 +136,7 @@ class OutlierShape(Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     always_eject_one_host: Annotated[
         bool | UnsetType,
-        about("Eject one instance even where max_ejection_percent forbids it. Envoy: false."),
+        about("Eject one instance even where max_ejection_percent forbids it. Default: true."),
     ] = UNSET
 
 

@@ -17,6 +17,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 MAX_PORT: Final = 65_535
 
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
 # Cloud metadata services that no rule about address classes covers.
 _METADATA: Final[frozenset[Address]] = frozenset(
     {ip_address("fd00:ec2::254"), ip_address("100.100.100.200"), ip_address("168.63.129.16")}
@@ -58,8 +60,16 @@ class EndpointRules:
                 f"has port {port}, which belongs to Consul, xds-server or the proxy's own admin interface; "
                 f"list it in endpoints.allow_ports if a service really listens there",
             )
-        reason = self._denied(parsed)
+        reason = self._denied(parsed) or self._denied_behind(parsed)
         return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else str(parsed)
+
+    def _denied_behind(self, address: Address) -> str:
+        """Look through an address that a translator turns into another."""
+        behind = _behind_translator(address) if isinstance(address, IPv6Address) else None
+        if behind is None:
+            return ""
+        reason = "is a loopback address" if behind.is_loopback else _never(behind)
+        return reason and f"leads to {behind}, which {reason}"
 
     def _denied(self, address: Address) -> str:
         if address.is_loopback:
@@ -88,6 +98,13 @@ def _parse(text: str) -> Address | None:
             return None
         return address.ipv4_mapped or address
     return address
+
+
+def _behind_translator(address: IPv6Address) -> IPv4Address | None:
+    """Give the IPv4 address that a 6to4 or NAT64 address leads to (RFC 3056, RFC 6052), if it is one."""
+    if address in _NAT64:
+        return IPv4Address(address.packed[-4:])
+    return address.sixtofour
 
 
 @lru_cache(maxsize=65_536)

@@ -7,6 +7,8 @@ listener and secret names are bounded by the settings.
 from collections.abc import Iterator
 from typing import Final
 
+from xds_server.model.catalog import is_service_name
+
 XDS_CLUSTER: Final = "xds_cluster"
 """The bootstrap's own static cluster: how the proxy reaches this server."""
 
@@ -48,5 +50,6 @@ def domains(service: str, datacenter: str) -> Iterator[str]:
     name = service.lower()
     yield name
     yield f"{name}.service.consul"
-    if datacenter:
+    # It comes from Consul, like the names: what is no name gets no domain.
+    if is_service_name(datacenter):
         yield f"{name}.service.{datacenter.lower()}.consul"

@@ -170,8 +170,9 @@ def _route(route: Route, served: Served, problems: list[Problem]) -> EnvoyRoute:
             problems.append(Problem(code=Code.ROUTE_NOT_HTTP, source=route.source, sentence=sentence))
     match = _match(route.path_prefix)
     if not spoken:
-        missing_names = ", ".join(target.service for target in route.targets)
-        return EnvoyRoute(match=match, direct_response=_unavailable(f"no such service: {missing_names}\n"))
+        asked = ", ".join(target.service for target in route.targets)
+        reason = f"no HTTP service: {asked}\n" if targets else f"no such service: {asked}\n"
+        return EnvoyRoute(match=match, direct_response=_unavailable(reason))
     return EnvoyRoute(match=match, route=_action(spoken, served))
 
 
