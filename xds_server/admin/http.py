@@ -56,12 +56,12 @@ class AdminServer:
     """Listens for the admin application."""
 
     def __init__(self, app: web.Application) -> None:
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Bind and serve; give the port. Raises OSError where the address is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls, shutdown_timeout=1)
+        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
         await site.start()
         bound: int = self._runner.addresses[0][1]
         return bound

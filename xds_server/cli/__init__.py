@@ -2,8 +2,7 @@
 
 Each command imports what it needs when it runs, so that `--help` is quick.
 
-Exit codes: 0 done, 1 something was found wrong or failed, 2 the call or the settings are not right,
-3 what is needed cannot be reached.
+Exit codes: 0 done, 1 something was found wrong or failed, 2 the call or the settings are not right.
 """
 
 import importlib
@@ -52,6 +51,5 @@ def main() -> None:
       envoy -c envoy.json
       curl -H 'Host: user' localhost:10000                a request to the service `user`
 
-    Exit codes: 0 done, 1 something is wrong or failed, 2 the call or the settings are not right, 3 what is
-    needed cannot be reached.
+    Exit codes: 0 done, 1 something is wrong or failed, 2 the call or the settings are not right.
     """  # noqa: D301 - click wants the character

@@ -35,10 +35,11 @@ class DeltaMachine(Machine):
             asked -= self._resume(state, request)
         if subscription.wildcard and not before:
             state.dirty |= {*self.snapshot.sets[state.type].by_name, *state.ledger.sent}
-        # P-080: the start of a wildcard is answered even if there is nothing to say.
-        state.answer_due |= subscription.wildcard and (
-            not before or WILDCARD in request.resource_names_subscribe
-        )
+        # P-080: the start of a wildcard is answered even if there is nothing to say, as the client waits for
+        # it; one that says what it has was answered before, by another stream (P-073).
+        resumed = first and bool(request.initial_resource_versions)
+        if subscription.wildcard and not (resumed and self._all_there(state)):
+            state.answer_due |= not before or WILDCARD in request.resource_names_subscribe
         # P-072: what is named in a subscription is sent again, even if believed current.
         state.due |= asked
         self._drop(state, request.resource_names_unsubscribe)
@@ -68,6 +69,14 @@ class DeltaMachine(Machine):
                 current.add(name)
         state.dirty |= state.ledger.sent.keys() - current
         return current
+
+    def _all_there(self, state: TypeState) -> bool:
+        """Tell whether nothing the client has is gone.
+
+        Otherwise an empty answer goes out first, and the removal after its ACK: by then the client has asked
+        for its listeners and routes on this stream too, and the removal waits for those (P-094).
+        """
+        return all(self._resource(state, name) is not None for name in state.ledger.sent)
 
     def _drop(self, state: TypeState, names: Iterable[str]) -> None:
         for name in names:
@@ -101,7 +110,7 @@ class DeltaMachine(Machine):
 
     def _updates(self, state: TypeState) -> Response | None:
         """Answer at once what was asked for (P-095); push changes once all is acknowledged (P-034)."""
-        if not (state.due or state.dirty or state.answer_due):
+        if not (state.asked or state.dirty):
             return None
         resources: dict[str, Resource] = {}
         removed: list[str] = []
@@ -112,8 +121,9 @@ class DeltaMachine(Machine):
                 removed.append(name)
             else:
                 resources[name] = resource
-        owed = state.answer_due or bool(state.due)
-        if not state.ledger.outstanding:
+        owed = state.asked
+        # A wildcard that begins is answered whole.
+        if state.answer_due or not (self._unacknowledged(state) or self._behind_clusters(state)):
             self._add_changes(state, resources, removed)
         state.dirty -= {*resources, *removed}
         state.due, state.answer_due = set(), False
@@ -153,7 +163,7 @@ class DeltaMachine(Machine):
         if not self._routing_settled():
             return False
         clusters = self.types.get(TypeUrl.CLUSTER)
-        return state.type is TypeUrl.CLUSTER or clusters is None or clusters.quiet
+        return state.type is TypeUrl.CLUSTER or clusters is None or clusters.idle
 
     def _respond(self, state: TypeState, resources: dict[str, Resource], removed: list[str]) -> Response:
         nonce = self._next_nonce(state)

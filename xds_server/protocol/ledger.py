@@ -43,14 +43,13 @@ class Ledger:
     def reject(self, nonce: str) -> Outstanding:
         """Settle a response: the client may have part of what it carried, or nothing."""
         response = self.outstanding.pop(nonce)
-        self.rejected.update(response.versions)
+        # What was dropped, or sent again in another version, since then is not at stake any more.
+        self.rejected.update(
+            {name: version for name, version in response.versions.items() if self.sent.get(name) == version}
+        )
         return response
 
     def forget(self, name: str) -> None:
         """Note that the client no longer has a resource, or no longer cares."""
         self.sent.pop(name, None)
         self.rejected.pop(name, None)
-
-    def settled(self) -> bool:
-        """Tell whether the client has acknowledged everything it was sent."""
-        return not self.outstanding and not self.rejected

@@ -34,9 +34,19 @@ class TypeState:
         """Whether a response is owed even if it is empty."""
 
     @property
+    def asked(self) -> bool:
+        """Whether the client waits for an answer."""
+        return self.answer_due or bool(self.due)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to send and nothing unanswered."""
+        return not (self.ledger.outstanding or self.due or self.dirty)
+
+    @property
     def quiet(self) -> bool:
-        """Whether there is nothing to send and nothing unacknowledged."""
-        return self.ledger.settled() and not self.due and not self.dirty
+        """Whether there is nothing to send, and the client has everything it was sent."""
+        return self.idle and not self.ledger.rejected
 
 
 class Machine:
@@ -94,8 +104,27 @@ class Machine:
             if child is None or child.type is parent.type:
                 continue
             for reference in parent.references:
-                if reference.type is child.type and reference.name in child.subscription.names:
+                if reference.type is child.type and child.subscription.wants(reference.name):
                     child.due.add(reference.name)
+
+    def _unacknowledged(self, state: TypeState) -> bool:
+        """Tell whether changes of a type wait for an answer to the last of them (P-034)."""
+        if state.type is TypeUrl.CLUSTER and self._routes_asked():
+            # Requests never wait (P-095); so what their answers lead to goes before them, unacknowledged.
+            return False
+        return bool(state.ledger.outstanding)
+
+    def _behind_clusters(self, state: TypeState) -> bool:
+        """Tell whether changes of a type wait until the client has the clusters they may lead to (P-093).
+
+        A new cluster serves when it is warm, and Envoy acknowledges it then; a route that is there first
+        answers 503. A rejection is an answer too, so that one bad cluster does not hold up all routes.
+        """
+        clusters = self.types.get(TypeUrl.CLUSTER)
+        return state.type in ROUTING and clusters is not None and bool(clusters.ledger.outstanding)
+
+    def _routes_asked(self) -> bool:
+        return any(self.types[type_url].asked for type_url in ROUTING if type_url in self.types)
 
     def _routing_settled(self) -> bool:
         """Tell whether the client uses the snapshot's routes, so that what they left may go (P-094)."""

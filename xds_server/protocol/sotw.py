@@ -9,6 +9,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.protocol.machine import Machine, TypeState, differing, nack
 from xds_server.protocol.messages import Nack, Response
 from xds_server.protocol.order import FULL_STATE, PUSH_ORDER
+from xds_server.protocol.subscription import WILDCARD
 from xds_server.snapshot import Resource, Snapshot
 from xds_server.snapshot.snapshot import set_version
 from xds_server.translate.packing import draft
@@ -37,9 +38,12 @@ class SotwMachine(Machine):
         elif outstanding:
             rejection = self._settle(state, request)
         added = state.subscription.replace(request.resource_names)
-        if initial and self._is_current(state, request.version_info):
-            return rejection
-        state.due |= added - {"*"}
+        # What was rejected may be there in part, whatever version the client says it has (P-032).
+        if initial and rejection is None and self._is_current(state, request.version_info):
+            return None
+        state.due |= added - {WILDCARD}
+        if WILDCARD in added:
+            state.dirty |= self.snapshot.sets[state.type].by_name.keys()
         # P-043: a list that only got shorter needs no answer.
         state.answer_due |= bool(added)
         self._drop_unwanted(state)
@@ -67,6 +71,9 @@ class SotwMachine(Machine):
             return
         for name in [name for name in state.ledger.sent if name not in state.subscription.names]:
             state.ledger.forget(name)
+        held = self._held.get(state.type, {})
+        for name in held.keys() - state.subscription.names:
+            del held[name]
         state.dirty &= state.subscription.names
         state.due &= state.subscription.names
 
@@ -77,10 +84,10 @@ class SotwMachine(Machine):
         return list(self._responses())
 
     def _responses(self) -> Iterator[Response]:
-        for type_url in PUSH_ORDER:
+        # Clusters once more at the end: what left may go where the routes turned out to have nothing to say.
+        for type_url in (*PUSH_ORDER, TypeUrl.CLUSTER):
             state = self.types.get(type_url)
-            # P-034: what changes meanwhile goes out together, after the ACK.
-            if state is None or state.ledger.outstanding:
+            if state is None or self._unacknowledged(state):
                 continue
             response = self._full(state) if type_url in FULL_STATE else self._partial(state)
             if response is not None:
@@ -88,7 +95,7 @@ class SotwMachine(Machine):
 
     def _full(self, state: TypeState) -> Response | None:
         """CDS and LDS: everything subscribed to in one response, or nothing if the client has it (P-060)."""
-        if not (state.answer_due or state.due or state.dirty):
+        if not state.asked and (not state.dirty or self._behind_clusters(state)):
             return None
         held = self._held[state.type]
         resources = self._wanted(state)
@@ -100,7 +107,7 @@ class SotwMachine(Machine):
         else:
             postponed = set()
         changed = [r for name, r in resources.items() if state.ledger.sent.get(name) != r.version]
-        owed = state.answer_due or bool(state.due)
+        owed = state.asked
         state.dirty, state.due, state.answer_due = postponed, set(), False
         if not (changed or leaving or owed):
             return None
@@ -122,13 +129,7 @@ class SotwMachine(Machine):
 
     def _partial(self, state: TypeState) -> Response | None:
         """EDS, RDS, SDS: only what changed or was asked for; what is not mentioned stays (P-042, P-062)."""
-        resources: dict[str, Resource] = {}
-        for name, changed in differing(state, self.snapshot):
-            if changed is None:
-                # Deletion of these types is implicit in their parents; a later return is sent anew (P-082).
-                state.ledger.forget(name)
-            else:
-                resources[name] = changed
+        resources = {} if self._behind_clusters(state) else self._changes(state)
         for name in sorted(state.due):
             resource = self._resource(state, name)
             if resource is not None:
@@ -136,13 +137,26 @@ class SotwMachine(Machine):
             elif state.type is TypeUrl.ENDPOINTS:
                 # P-065: silence would keep the cluster in warming for 15 s.
                 resources[name] = _no_endpoints(name)
-        state.dirty, state.due, state.answer_due = set(), set(), False
+        state.due, state.answer_due = set(), False
         if not resources:
             return None
         return self._respond(state, self.snapshot.sets[state.type].version, resources)
 
+    def _changes(self, state: TypeState) -> dict[str, Resource]:
+        changes = {}
+        for name, changed in differing(state, self.snapshot):
+            if changed is None:
+                # Deletion of these types is implicit in their parents; a later return is sent anew (P-082).
+                state.ledger.forget(name)
+            else:
+                changes[name] = changed
+        state.dirty = set()
+        return changes
+
     def _respond(self, state: TypeState, version: str, resources: dict[str, Resource]) -> Response:
         nonce = self._next_nonce(state)
+        # P-025: from now on an answer to an older response is stale.
+        state.ledger.outstanding.clear()
         state.ledger.record(nonce, version, resources)
         head = DiscoveryResponse(
             version_info=version, type_url=state.type, nonce=nonce, control_plane=self._control_plane()

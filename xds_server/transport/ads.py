@@ -1,6 +1,7 @@
 """The aggregated discovery service, both variants: one protocol machine a stream, pumped by one task."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ class _RefusedError(Exception):
     def __init__(self, status: grpc.StatusCode, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class _GoneError(Exception):
+    """The client broke the connection while a response was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,16 +97,31 @@ class AdsService:
 
     def _method(self, variant: Variant) -> Any:
         async def serve(requests: AsyncIterator[bytes], context: Any) -> None:
-            telemetry.STREAMS.labels(variant.name).inc()
-            try:
-                await self._serve(variant, requests, context)
-            except _RefusedError as refusal:
+            # A stuck first response would take the metadata with it, and then no status could be sent either.
+            await context.send_initial_metadata(())
+            refusal = await self._counted(variant, requests, context)
+            if refusal is not None:
                 log(Event.STREAM_REFUSED, logging.WARNING, peer=context.peer(), reason=refusal)
-                await context.abort(refusal.status, str(refusal))
-            finally:
-                telemetry.STREAMS.labels(variant.name).dec()
+                # To a client that does not read this lasts until it reads, or is gone.
+                with contextlib.suppress(grpc.aio.InternalError):
+                    await context.abort(refusal.status, str(refusal))
 
         return serve
+
+    async def _counted(
+        self, variant: Variant, requests: AsyncIterator[bytes], context: Any
+    ) -> _RefusedError | None:
+        """Serve one stream; give why it is refused, if it is."""
+        telemetry.STREAMS.labels(variant.name).inc()
+        try:
+            await self._serve(variant, requests, context)
+        except _GoneError:
+            pass
+        except _RefusedError as refusal:
+            return refusal
+        finally:
+            telemetry.STREAMS.labels(variant.name).dec()
+        return None
 
     async def _serve(self, variant: Variant, requests: AsyncIterator[bytes], context: Any) -> None:
         first = await anext(aiter(requests), None)
@@ -154,7 +174,7 @@ class AdsService:
                     await stream.take(item)
                 for pump in pumps:
                     pump.cancel()
-        except* _RefusedError as group:
+        except* (_RefusedError, _GoneError) as group:
             raise group.exceptions[0] from None
         if item is _SERVER_STOPS:
             raise _RefusedError(grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
@@ -216,6 +236,8 @@ class _Stream:
         try:
             async with asyncio.timeout(self._limits.write):
                 await self._context.write(payload)
+        except grpc.aio.InternalError:
+            raise _GoneError from None
         except TimeoutError:
             sentence = f"the client took no response for {self._limits.write:g} s"
             raise _RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None

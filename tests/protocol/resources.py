@@ -1,0 +1,87 @@
+"""Tiny resources, and snapshots of them: each resource is a name and a word of content."""
+
+from collections.abc import Iterable
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.base_pb2 import DataSource, Locality
+from envoy.config.endpoint.v3.endpoint_components_pb2 import LocalityLbEndpoints
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import Route, RouteAction, RouteMatch, VirtualHost
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+
+from xds_server.model.types import TypeUrl
+from xds_server.snapshot import EMPTY, Snapshot, build
+from xds_server.translate.packing import Draft, Reference, draft
+from xds_server.translate.render import unpack
+
+CDS = TypeUrl.CLUSTER
+EDS = TypeUrl.ENDPOINTS
+LDS = TypeUrl.LISTENER
+RDS = TypeUrl.ROUTES
+SDS = TypeUrl.SECRET
+
+
+def cluster(name: str, content: str = "1") -> Draft:
+    message = Cluster(name=name, alt_stat_name=content)
+    return draft(CDS, name, message, (Reference(EDS, name),))
+
+
+def endpoints(name: str, content: str = "1") -> Draft:
+    """Without content the assignment is empty."""
+    groups = [LocalityLbEndpoints(locality=Locality(region=content))] if content else []
+    return draft(EDS, name, ClusterLoadAssignment(cluster_name=name, endpoints=groups))
+
+
+def service(name: str, content: str = "1") -> tuple[Draft, Draft]:
+    return cluster(name, content), endpoints(name)
+
+
+def listener(name: str, content: str = "1") -> Draft:
+    """It has the routes of its own name."""
+    return draft(LDS, name, Listener(name=name, stat_prefix=content), (Reference(RDS, name),))
+
+
+def routes(name: str, *clusters: str, word: str = "") -> Draft:
+    ways = [Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=one)) for one in clusters]
+    message = RouteConfiguration(name=name, virtual_hosts=[VirtualHost(name=f"{word}:", routes=ways)])
+    return draft(RDS, name, message, tuple(Reference(CDS, one) for one in clusters))
+
+
+def web(name: str, *clusters: str) -> tuple[Draft, Draft]:
+    return listener(name), routes(name, *clusters)
+
+
+def secret(name: str, content: str = "1") -> Draft:
+    certificate = TlsCertificate(certificate_chain=DataSource(inline_string=content))
+    return draft(SDS, name, Secret(name=name, tls_certificate=certificate))
+
+
+def snapshot(*drafts: Draft | Iterable[Draft], after: Snapshot = EMPTY) -> Snapshot:
+    """Give the snapshot of these drafts that follows another; nothing may be left out of it."""
+    by_type: dict[TypeUrl, list[Draft]] = {}
+    for one in drafts:
+        for each in [one] if isinstance(one, Draft) else one:
+            by_type.setdefault(each.type, []).append(each)
+    made = build(by_type, (), after)
+    assert made.problems == ()
+    return made
+
+
+def content(type_url: TypeUrl, packed: bytes) -> tuple[str, str]:
+    """Give the name and the content inside a serialised `Any`; that of routes is `word:a+b`."""
+    match unpack(type_url, packed):
+        case Cluster() as found:
+            return found.name, found.alt_stat_name
+        case ClusterLoadAssignment() as found:
+            return found.cluster_name, "".join(group.locality.region for group in found.endpoints)
+        case Listener() as found:
+            return found.name, found.stat_prefix
+        case RouteConfiguration() as found:
+            host = found.virtual_hosts[0]
+            return found.name, host.name.lstrip(":") + "+".join(way.route.cluster for way in host.routes)
+        case Secret() as found:
+            return found.name, found.tls_certificate.certificate_chain.inline_string
+    raise AssertionError(type_url)

@@ -1,0 +1,200 @@
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+
+import pytest
+
+from tests.rig.eventually import eventually
+from tests.runtime.inputs import LOOPBACK, Inputs, catalog
+from xds_server import telemetry
+from xds_server.model.problem import Code
+from xds_server.model.proxy import Group
+from xds_server.model.types import TypeUrl
+from xds_server.runtime import pipeline as module
+from xds_server.runtime.debounce import Pace
+from xds_server.runtime.pipeline import MAX_GROUPS, TooManyGroupsError
+from xds_server.translate import Translator
+
+
+@contextlib.asynccontextmanager
+async def running(inputs):
+    task = asyncio.create_task(inputs.pipeline.run())
+    try:
+        yield inputs.pipeline
+    finally:
+        task.cancel()
+
+
+def clusters(snapshot):
+    return list(snapshot.sets[TypeUrl.CLUSTER].by_name)
+
+
+def count(result):
+    return telemetry.REGISTRY.get_sample_value("xds_snapshot_builds_total", {"result": result}) or 0.0
+
+
+async def test_it_is_ready_with_the_first_catalog():
+    inputs = Inputs()
+    async with running(inputs) as pipeline:
+        await asyncio.sleep(0.01)
+        assert not pipeline.ready
+
+        inputs.catalog.publish(catalog(user=8001))
+
+        snapshot = await pipeline.snapshot.get()
+        assert pipeline.ready
+        assert clusters(snapshot) == ["user"]
+        assert telemetry.REGISTRY.get_sample_value("xds_ready") == 1
+        in_metrics = telemetry.REGISTRY.get_sample_value("xds_snapshot_resources", {"type": "Cluster"})
+        assert in_metrics == 1
+
+
+@pytest.mark.parametrize("missing", ["catalog", "policy", "secrets"])
+async def test_it_waits_for_every_input(missing):
+    inputs = Inputs(catalog(user=8001))
+    getattr(inputs, missing)._value = None
+    async with running(inputs) as pipeline:
+        await asyncio.sleep(0.01)
+
+        assert not pipeline.ready
+
+
+async def test_every_input_makes_a_new_snapshot():
+    inputs = Inputs(catalog(user=8001))
+    async with running(inputs) as pipeline:
+        await pipeline.snapshot.get()
+        inputs.catalog.publish(catalog(user=8001, order=8002))
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["order", "user"])
+
+        inputs.policy.publish(replace(LOOPBACK, hidden_services=frozenset({"order"})))
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["user"])
+
+
+async def test_an_input_that_changes_nothing_makes_no_snapshot():
+    inputs = Inputs(catalog(user=8001))
+    async with running(inputs) as pipeline:
+        first = await pipeline.snapshot.get()
+        before = count("unchanged")
+        inputs.policy.publish(replace(LOOPBACK, hidden_services=frozenset({"nobody"})))
+        await eventually(lambda: count("unchanged") > before)
+
+        assert pipeline.snapshot.value is first
+
+
+async def test_what_did_not_change_is_the_same_object():
+    first = catalog(user=8001, order=8002)
+    inputs = Inputs(first)
+    async with running(inputs) as pipeline:
+        old = await pipeline.snapshot.get()
+        changed = catalog(user=8009, order=8002)
+        changed = replace(changed, services={**changed.services, "order": first.services["order"]})
+        inputs.catalog.publish(changed)
+        await eventually(lambda: pipeline.snapshot.value is not old)
+        new = pipeline.snapshot.value
+
+    for type_url, name in [
+        (TypeUrl.ENDPOINTS, "order"),
+        (TypeUrl.CLUSTER, "user"),
+        (TypeUrl.LISTENER, "default"),
+    ]:
+        assert old.resource(type_url, name) is new.resource(type_url, name)
+    assert new.changed_since(old.sequence) == {TypeUrl.ENDPOINTS: {"user"}}
+
+
+async def test_a_burst_of_inputs_becomes_few_snapshots():
+    inputs = Inputs(catalog(user=8001), Pace(quiet=0.05, at_most=1.0))
+    async with running(inputs) as pipeline:
+        first = await pipeline.snapshot.get()
+        for number in range(100):
+            inputs.catalog.publish(catalog(user=8002 + number))
+            await asyncio.sleep(0)
+        last = str(8101).encode()
+        await eventually(lambda: pipeline.snapshot.value is not first)
+        await asyncio.sleep(0.1)
+
+        assert pipeline.snapshot.value.sequence - first.sequence <= 2
+        assert inputs.catalog.value.services["user"].instances[0].port == int(last)
+
+
+async def test_a_group_is_built_when_its_first_stream_joins_and_forgotten_with_its_last():
+    inputs = Inputs(catalog(user=8001, admin=19000))
+    group = Group(admin_port=19000)
+    async with running(inputs) as pipeline:
+        await pipeline.snapshot.get()
+        with pipeline.join(group) as one, pipeline.join(group) as other:
+            assert one is other
+            assert one is not pipeline.snapshot
+            # No endpoint may point at the proxies' own admin port.
+            codes = [problem.code for problem in one.value.problems]
+            assert codes == [Code.ENDPOINT_PORT_DENIED]
+            assert pipeline.snapshot.value.problems == ()
+
+            inputs.catalog.publish(catalog(user=8001))
+            await eventually(lambda: clusters(one.value) == ["user"])
+        with pipeline.join(group) as again:
+            assert again is not one
+
+
+async def test_the_group_of_everyone_outlives_its_streams():
+    inputs = Inputs(catalog(user=8001))
+    async with running(inputs) as pipeline:
+        await pipeline.snapshot.get()
+        with pipeline.join(Group()) as joined:
+            assert joined is pipeline.snapshot
+        inputs.catalog.publish(catalog(order=8001))
+
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["order"])
+
+
+async def test_there_is_a_bound_to_groups():
+    pipeline = Inputs(catalog(user=8001)).pipeline
+    with contextlib.ExitStack() as stack:
+        for number in range(1, MAX_GROUPS):
+            stack.enter_context(pipeline.join(Group(admin_port=number)))
+        with pytest.raises(TooManyGroupsError), pipeline.join(Group(admin_port=60000)):
+            pass
+        # One that is there already has room.
+        with pipeline.join(Group(admin_port=1)), pipeline.join(Group()):
+            pass
+    with pipeline.join(Group(admin_port=60000)) as joined:
+        assert joined.value is not None
+
+
+async def test_a_build_that_fails_leaves_the_last_good_snapshot(monkeypatch, caplog):
+    inputs = Inputs(catalog(user=8001))
+    async with running(inputs) as pipeline:
+        good = await pipeline.snapshot.get()
+        before = count("failed")
+
+        def fail(*_):
+            raise ZeroDivisionError("a bug")
+
+        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "xds_server"):
+            patch.setattr(Translator, "translate", fail)
+            inputs.catalog.publish(catalog(order=8002))
+            await eventually(lambda: count("failed") > before)
+        assert pipeline.snapshot.value is good
+        assert [record.message for record in caplog.records] == ["snapshot.failed"]
+        assert "a bug" in caplog.records[0].fields["error"]
+
+        inputs.catalog.publish(catalog(third=8003))
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["third"])
+
+
+async def test_the_metrics_count_problems_by_code():
+    inputs = Inputs(catalog(user=0))
+    async with running(inputs) as pipeline:
+        snapshot = await pipeline.snapshot.get()
+        (problem,) = snapshot.problems
+
+        def problems(code):
+            return telemetry.REGISTRY.get_sample_value("xds_problems", {"code": code})
+
+        assert problems(problem.code) == 1
+        inputs.catalog.publish(catalog(user=8001))
+        await eventually(lambda: problems(problem.code) == 0)
+
+
+def test_the_group_of_everyone_says_nothing_of_an_admin_port():
+    assert Group(admin_port=None) == module.EVERYONE
