@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Modules are compiled when they are first imported: of the thousands installed, few ever are.
+PIP := $(BIN)/pip install -q --disable-pip-version-check --no-compile
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -14,14 +16,16 @@ help: ## Show the targets
 setup: $(VENV)/installed envoy ## Make .venv with the console script in it, and find or fetch Envoy and Consul
 	@scripts/fetch-consul || echo "going on without Consul" >&2
 
-$(VENV)/installed: requirements/dev.txt pyproject.toml
+# The first line brings a pip that reads a package index quickly; those of older Pythons take twice as long.
+$(VENV)/installed: requirements/dev.txt requirements/pip.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "xds-server needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=python3.11 or newer." >&2; exit 1; }
 	@echo "installing the Python packages into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) cannot make a virtual environment (on Debian: apt-get install python3-venv)." >&2; exit 1; }
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r requirements/pip.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: envoy
@@ -67,6 +71,7 @@ lock: $(VENV)/installed ## Resolve the requirements files anew
 	@set -e; for target in "pyproject.toml -o requirements/runtime.txt" \
 	    "pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt" \
 	    "requirements/build.in -c requirements/dev.txt -o requirements/build.txt" \
+	    "requirements/pip.in --allow-unsafe -o requirements/pip.txt" \
 	    "requirements/envoy.in -o requirements/envoy.txt"; do \
 	  .tools/uv/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-find-links --quiet $$target; done
