@@ -62,3 +62,10 @@ def test_flags_that_are_wrong(flags, said):
 
     assert result.exit_code == 2
     assert said in sentence(result)
+
+
+def test_a_catalog_file_that_cannot_be_read(tmp_path):
+    result = xds_server("serve", "--catalog", tmp_path / "none.yaml")
+
+    assert result.exit_code == 1
+    assert "none.yaml: does not exist" in sentence(result)

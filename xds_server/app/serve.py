@@ -21,7 +21,7 @@ from xds_server.consul.client import ConsulAddress, ConsulClient
 from xds_server.consul.client import ConsulTls as ClientTls
 from xds_server.consul.errors import ConsulError
 from xds_server.consul.watch import ConsulSource, WatchOptions
-from xds_server.files import CatalogFileSource, SecretsSource, file_changes
+from xds_server.files import CatalogFileError, CatalogFileSource, SecretsSource, file_changes, read_catalog
 from xds_server.model.catalog import Catalog
 from xds_server.model.policy import Policy
 from xds_server.model.secret import Secrets
@@ -81,11 +81,13 @@ async def serve(settings: Settings, reload: Loader) -> None:
 
 
 def _catalog_source(settings: Settings) -> ConsulSource | CatalogFileSource:
-    if settings.catalog_file is not None:
-        return CatalogFileSource(settings.catalog_file)
     try:
+        if settings.catalog_file is not None:
+            # Later a bad file leaves the last good catalog in force; at the start there is none.
+            read_catalog(settings.catalog_file)
+            return CatalogFileSource(settings.catalog_file)
         client = _consul_client(settings.consul)
-    except ConsulError as error:
+    except (ConsulError, CatalogFileError) as error:
         raise StartError(str(error)) from None
     return ConsulSource(client, WatchOptions(wait=settings.consul.wait), settings.policy.hidden_services)
 

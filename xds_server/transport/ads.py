@@ -101,7 +101,8 @@ class AdsService:
             await context.send_initial_metadata(())
             refusal = await self._counted(variant, requests, context)
             if refusal is not None:
-                log(Event.STREAM_REFUSED, logging.WARNING, peer=context.peer(), reason=refusal)
+                if not self._stopping.is_set():
+                    log(Event.STREAM_REFUSED, logging.WARNING, peer=context.peer(), reason=refusal)
                 # To a client that does not read this lasts until it reads, or is gone.
                 with contextlib.suppress(grpc.aio.InternalError):
                     await context.abort(refusal.status, str(refusal))
