@@ -23,6 +23,9 @@ from xds_server.translate import Translator
 MAX_GROUPS: Final = 64
 """How many groups of proxies are served at once; a group is what a proxy says of itself, so it is bounded."""
 
+_UNREAD_WAITS: Final = 0.01
+"""Seconds for which the streams have the event loop after a change, before groups without one are built."""
+
 EVERYONE: Final = Group()
 """The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it."""
 
@@ -95,14 +98,22 @@ class Pipeline:
             for values in (self._catalog.values(), self._policy.values(), self._secrets.values()):
                 tasks.create_task(self._listen(values))
             async for _ in bursts(self._changed, self._pace):
-                self._build_all()
+                await self._build_all()
 
     async def _listen(self, values: AsyncIterator[Any]) -> None:
         async for _ in values:
             self._changed.set()
 
-    def _build_all(self) -> None:
-        for line in tuple(self._lines.values()):
+    async def _build_all(self) -> None:
+        """Build what streams read first, and let it be written before what nobody waits for is built."""
+        lines = tuple(self._lines.values())
+        read = [line for line in lines if line.streams]
+        unread = [line for line in lines if not line.streams]
+        for line in read:
+            self._build_line(line)
+        if read:
+            await asyncio.sleep(_UNREAD_WAITS)
+        for line in unread:
             self._build_line(line)
 
     def _build_line(self, line: _Line) -> None:
