@@ -18,7 +18,7 @@ PROBLEM = Problem(code=Code.ENDPOINT_PORT, source='service "a\n<b>"', sentence="
 class Held:
     """What the pipeline holds."""
 
-    snapshot = None
+    snapshots = ()
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def held():
 
 @pytest.fixture
 async def client(held):
-    async with TestClient(TestServer(application(lambda: held.snapshot))) as made:
+    async with TestClient(TestServer(application(lambda: held.snapshots))) as made:
         yield made
 
 
@@ -42,7 +42,7 @@ async def test_readyz_follows_the_first_snapshot(client, held):
     before = await client.get("/readyz")
     assert (before.status, await before.text()) == (503, "not ready: the catalog was not read yet\n")
 
-    held.snapshot = snapshot(service("a"))
+    held.snapshots = (snapshot(service("a")),)
 
     after = await client.get("/readyz")
     assert (after.status, await after.text()) == (200, "ready\n")
@@ -61,7 +61,7 @@ async def test_metrics_are_those_of_the_registry(client):
 async def test_problems_are_those_of_the_newest_snapshot(client, held):
     assert await (await client.get("/problems")).json() == {"problems": []}
 
-    held.snapshot = build({}, [PROBLEM], EMPTY)
+    held.snapshots = (build({}, [PROBLEM], EMPTY), snapshot(service("a")))
 
     answer = await client.get("/problems")
     assert answer.content_type == "application/json"
@@ -84,7 +84,7 @@ async def test_it_only_reads(client, method, path):
 
 
 async def test_the_server_listens_until_it_is_stopped():
-    server = AdminServer(application(lambda: None))
+    server = AdminServer(application(tuple))
     port = await server.start("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
@@ -95,7 +95,7 @@ async def test_the_server_listens_until_it_is_stopped():
 
 
 async def test_a_port_that_is_taken_is_an_error():
-    first, second = AdminServer(application(lambda: None)), AdminServer(application(lambda: None))
+    first, second = AdminServer(application(tuple)), AdminServer(application(tuple))
     port = await first.start("127.0.0.1", 0)
     with pytest.raises(OSError, match="address already in use"):
         await second.start("127.0.0.1", port)
@@ -108,7 +108,7 @@ async def test_it_speaks_tls_where_it_is_told_to():
     context, trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     ca.issue_cert("127.0.0.1").configure_cert(context)
     ca.configure_trust(trust)
-    server = AdminServer(application(lambda: None))
+    server = AdminServer(application(tuple))
     port = await server.start("127.0.0.1", 0, context)
     async with (
         aiohttp.ClientSession() as session,

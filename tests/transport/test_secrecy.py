@@ -101,7 +101,7 @@ async def test_neither_the_log_nor_the_admin_port_shows_it(variant, caplog):
         await client.subscribe(SDS, "edge").expect(SDS, "edge").nack(SDS, "no good").expect_nothing()
         assert shows(client.received[0].SerializeToString())
         await eventually(lambda: any(record.message == "xds.nack" for record in caplog.records))
-        app = application(lambda: inputs.pipeline.snapshot.value)
+        app = application(lambda: inputs.pipeline.snapshots)
         async with TestClient(TestServer(app)) as admin:
             pages = [await (await admin.get(path)).text() for path in ("/problems", "/metrics", "/readyz")]
 

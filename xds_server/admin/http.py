@@ -11,15 +11,18 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from xds_server import telemetry
 from xds_server.snapshot import Snapshot
 
-SnapshotReader = Callable[[], Snapshot | None]
+SnapshotsReader = Callable[[], tuple[Snapshot, ...]]
 
-_SNAPSHOT: Final[web.AppKey[SnapshotReader]] = web.AppKey("snapshot")
+_SNAPSHOTS: Final[web.AppKey[SnapshotsReader]] = web.AppKey("snapshots")
 
 
-def application(snapshot: SnapshotReader) -> web.Application:
-    """Make the admin application; `snapshot` gives the newest snapshot, None before the first sync."""
+def application(snapshots: SnapshotsReader) -> web.Application:
+    """Make the admin application.
+
+    `snapshots` gives the newest snapshot of each group of proxies, none before the first sync.
+    """
     app = web.Application()
-    app[_SNAPSHOT] = snapshot
+    app[_SNAPSHOTS] = snapshots
     app.add_routes(
         [
             web.get("/healthz", _healthz),
@@ -36,7 +39,7 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if request.app[_SNAPSHOT]() is None:
+    if not request.app[_SNAPSHOTS]():
         return web.Response(status=503, text="not ready: the catalog was not read yet\n")
     return web.Response(text="ready\n")
 
@@ -47,9 +50,8 @@ async def _metrics(_request: web.Request) -> web.Response:
 
 
 async def _problems(request: web.Request) -> web.Response:
-    snapshot = request.app[_SNAPSHOT]()
-    problems = snapshot.problems if snapshot is not None else ()
-    return web.json_response({"problems": [asdict(problem) for problem in problems]})
+    problems = {problem for snapshot in request.app[_SNAPSHOTS]() for problem in snapshot.problems}
+    return web.json_response({"problems": [asdict(problem) for problem in sorted(problems)]})
 
 
 class AdminServer:

@@ -163,7 +163,7 @@ async def _servers(settings: Settings, pipeline: Pipeline) -> AsyncIterator[XdsS
         identifier=f"xds-server/{__version__}",
         limits=StreamLimits(),
     )
-    admin = AdminServer(application(lambda: pipeline.snapshot.value))
+    admin = AdminServer(application(lambda: pipeline.snapshots))
     xds = XdsServer(pipeline, options)
     try:
         admin_port = await _start_admin(admin, settings.admin)

@@ -68,6 +68,12 @@ class Pipeline:
         return self._lines[EVERYONE].snapshot
 
     @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The newest snapshot of every group; none before the first sync."""
+        found = (line.snapshot.value for line in self._lines.values())
+        return tuple(snapshot for snapshot in found if snapshot is not None)
+
+    @property
     def ready(self) -> bool:
         """Whether there is a snapshot to serve."""
         return self.snapshot.value is not None
