@@ -29,7 +29,7 @@ _ID = "user-third"
 # Discard: nobody listens there, and nobody asks for it.
 _PORT = 9
 _SERVICES = 20
-_POLL = 0.0005
+_POLL = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
