@@ -10,7 +10,6 @@ import logging
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -42,15 +41,6 @@ class StartError(Exception):
     """The server cannot start; the sentence says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The one-slot cells between the parts."""
-
-    catalog: Latest[Catalog]
-    policy: Latest[Policy]
-    secrets: Latest[Secrets]
-
-
 async def serve(settings: Settings, reload: Loader) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -58,14 +48,14 @@ async def serve(settings: Settings, reload: Loader) -> None:
     leaves the old settings in force. Raises StartError where a port is taken or a file cannot be read.
     """
     telemetry.BUILD_INFO.labels(__version__).set(1)
-    cells = _Cells(Latest(), Latest(settings.policy), Latest())
-    pipeline = Pipeline(cells.catalog, cells.policy, cells.secrets, Pace())
-    secrets = SecretsSource(settings.secret_files)
+    catalog, policy, secrets = Latest[Catalog](), Latest(settings.policy), Latest[Secrets]()
+    pipeline = Pipeline(catalog, policy, secrets, Pace())
+    secret_files = SecretsSource(settings.secret_files)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "pipeline": pipeline.run,
-        "catalog": partial(_catalog_source(settings).run, cells.catalog),
-        "secrets": partial(secrets.run, cells.secrets),
-        "settings": partial(_follow_settings, settings, cells.policy, secrets, reload),
+        "catalog": partial(_catalog_source(settings).run, catalog),
+        "secrets": partial(secret_files.run, secrets),
+        "settings": partial(_follow_settings, settings, policy, secret_files, reload),
     }
     async with _servers(settings, pipeline) as xds, asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(supervise(name, run)) for name, run in parts.items()]

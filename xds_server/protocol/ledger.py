@@ -25,7 +25,6 @@ class Ledger:
     sent: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
     outstanding: dict[str, Outstanding] = field(default_factory=dict)
-    acknowledged_version: str = ""
 
     def record(self, nonce: str, version: str, resources: dict[str, Resource]) -> None:
         """Note a response before it is handed to the transport, as the ACK may overtake (P-024)."""
@@ -35,9 +34,7 @@ class Ledger:
 
     def acknowledge(self, nonce: str) -> None:
         """Settle a response: the client has what it carried."""
-        response = self.outstanding.pop(nonce)
-        self.acknowledged_version = response.version
-        for name in response.versions:
+        for name in self.outstanding.pop(nonce).versions:
             self.rejected.pop(name, None)
 
     def reject(self, nonce: str) -> Outstanding:

@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from xds_server.model.proxy import Group, Proxy
+from xds_server.translate.addresses import MAX_PORT
 from xds_server.translate.names import ADMIN_PORT_METADATA
 
 MAX_NODE_ID: Final = 512
-_MAX_PORT: Final = 65_535
 
 
 class NodeError(Exception):
@@ -29,4 +29,4 @@ def _admin_port(node: Any) -> int | None:
     if ADMIN_PORT_METADATA not in node.metadata.fields:
         return None
     number = node.metadata.fields[ADMIN_PORT_METADATA].number_value
-    return int(number) if number == number // 1 and 1 <= number <= _MAX_PORT else None
+    return int(number) if number == number // 1 and 1 <= number <= MAX_PORT else None
