@@ -4,8 +4,12 @@ What it shares with the real one: it applies the good part of a response it reje
 or changed waits for endpoints that come after it, and the ACK of clusters waits with it; it subscribes to the
 endpoints of its clusters and the routes of its listeners, and drops those of what is gone. It does not ask
 again for the endpoints of a changed cluster. Content that begins with `bad` is rejected.
+
+With a stream for each type nothing waits: each cluster of the real one has a stream of its own then, and
+asks on it as the cluster changes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +22,7 @@ from xds_server.model.types import TypeUrl
 
 TYPES = (CDS, EDS, LDS, RDS)
 CHILD = {CDS: EDS, LDS: RDS}
+PARENT = {child: parent for parent, child in CHILD.items()}
 BAD = "bad"
 
 
@@ -37,7 +42,8 @@ class Substream:
 class FakeEnvoy:
     """One Envoy; `connect` begins a stream, then `speak` and `take` in any order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, aggregated: bool = True) -> None:
+        self.aggregated = aggregated
         self.held: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
         """The content of every good resource, by name."""
         self.versions: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
@@ -49,14 +55,13 @@ class FakeEnvoy:
         self.streams: dict[TypeUrl, Substream] = {}
         self.connect()
 
-    def connect(self) -> None:
-        """Forget what was to be said on the stream before."""
-        self.streams = {type_url: Substream() for type_url in TYPES}
-        self.fresh = {}
-        for parent, child in CHILD.items():
-            self.streams[parent].changed = True
-            self.streams[child].subscribe = set(self.held[parent])
-            self.streams[child].changed = bool(self.held[parent])
+    def connect(self, types: Iterable[TypeUrl] = TYPES) -> None:
+        """Begin a stream for these types; what was to be said on the one before is forgotten."""
+        for type_url in types:
+            names = set(self.held[PARENT[type_url]]) if type_url in PARENT else set()
+            changed = type_url in CHILD or bool(names)
+            self.streams[type_url] = Substream(subscribe=names, changed=changed)
+            self.fresh.pop(type_url, None)
 
     def wants(self, type_url: TypeUrl) -> bool:
         """Tell whether there is something to say of a type now."""
@@ -89,13 +94,12 @@ class FakeEnvoy:
         self.streams[kind].replies.append((sent.nonce, bool(bad)))
 
     def _wanted(self, kind: TypeUrl, name: str) -> bool:
-        parents = {child: parent for parent, child in CHILD.items()}
-        return kind in CHILD or name in self.held[parents[kind]]
+        return kind in CHILD or name in self.held[PARENT[kind]]
 
     def _apply(self, kind: TypeUrl, name: str, content: str) -> None:
         old = self.held[kind].get(name)
         self.held[kind][name] = content
-        if kind is CDS and old != content:
+        if kind is CDS and old != content and self.aggregated:
             self.warming.add(name)
         if kind in CHILD and old is None:
             child = self.streams[CHILD[kind]]
@@ -127,9 +131,8 @@ class SotwEnvoy(FakeEnvoy):
         request = DiscoveryRequest(
             type_url=type_url, response_nonce=stream.nonce, version_info=self.version.get(type_url, "")
         )
-        if type_url in CHILD.values():
-            parent = next(parent for parent, child in CHILD.items() if child is type_url)
-            request.resource_names.extend(sorted(self.held[parent]))
+        if type_url in PARENT:
+            request.resource_names.extend(sorted(self.held[PARENT[type_url]]))
         if stream.replies and stream.replies[-1][1]:
             request.error_detail.CopyFrom(Status(code=13, message="bad"))
         stream.started, stream.changed, stream.replies = True, False, []

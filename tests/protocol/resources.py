@@ -4,17 +4,20 @@ from collections.abc import Iterable
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import DataSource, Locality
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import Route, RouteAction, RouteMatch, VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+from envoy.service.runtime.v3.rtds_pb2 import Runtime
 
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
-from xds_server.translate.packing import Draft, Reference, draft
+from xds_server.translate.packing import Draft, Reference, draft, on_demand, pack
 from xds_server.translate.render import unpack
 
 CDS = TypeUrl.CLUSTER
@@ -22,6 +25,10 @@ EDS = TypeUrl.ENDPOINTS
 LDS = TypeUrl.LISTENER
 RDS = TypeUrl.ROUTES
 SDS = TypeUrl.SECRET
+VHDS = TypeUrl.VIRTUAL_HOST
+ECDS = TypeUrl.EXTENSION
+SRDS = TypeUrl.SCOPED_ROUTES
+RTDS = TypeUrl.RUNTIME
 
 
 def cluster(name: str, content: str = "1") -> Draft:
@@ -59,6 +66,30 @@ def secret(name: str, content: str = "1") -> Draft:
     return draft(SDS, name, Secret(name=name, tls_certificate=certificate))
 
 
+def host(name: str, *clusters: str) -> Draft:
+    """A virtual host, which is never covered by a wildcard; its content is the clusters it leads to."""
+    ways = [Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=one)) for one in clusters]
+    references = tuple(Reference(CDS, one) for one in clusters)
+    return on_demand(draft(VHDS, name, VirtualHost(name=name, routes=ways), references))
+
+
+def extension(name: str, content: str = "1") -> Draft:
+    config = pack(VirtualHost(name=content))
+    return draft(ECDS, name, TypedExtensionConfig(name=name, typed_config=config))
+
+
+def scope(name: str, content: str = "1") -> Draft:
+    """It has the routes of its own name; what it matches plays no part here."""
+    message = ScopedRouteConfiguration(name=name, route_configuration_name=f"{name}:{content}")
+    return draft(SRDS, name, message, (Reference(RDS, name),))
+
+
+def runtime(name: str, content: str = "1") -> Draft:
+    message = Runtime(name=name)
+    message.layer.update({"content": content})
+    return draft(RTDS, name, message)
+
+
 def snapshot(*drafts: Draft | Iterable[Draft], after: Snapshot = EMPTY) -> Snapshot:
     """Give the snapshot of these drafts that follows another; nothing may be left out of it."""
     by_type: dict[TypeUrl, list[Draft]] = {}
@@ -84,4 +115,14 @@ def content(type_url: TypeUrl, packed: bytes) -> tuple[str, str]:
             return found.name, host.name.lstrip(":") + "+".join(way.route.cluster for way in host.routes)
         case Secret() as found:
             return found.name, found.tls_certificate.certificate_chain.inline_string
+        case VirtualHost() as found:
+            return found.name, "+".join(way.route.cluster for way in found.routes)
+        case TypedExtensionConfig() as found:
+            inner = VirtualHost()
+            found.typed_config.Unpack(inner)
+            return found.name, inner.name
+        case ScopedRouteConfiguration() as found:
+            return found.name, found.route_configuration_name.partition(":")[2]
+        case Runtime() as found:
+            return found.name, found.layer["content"]
     raise AssertionError(type_url)

@@ -16,8 +16,9 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 from google.rpc.status_pb2 import Status
 
 from tests.protocol.resources import content
+from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
-from xds_server.protocol import DeltaMachine, Nack, Response, SotwMachine
+from xds_server.protocol import Answer, DeltaMachine, Response, SotwMachine
 from xds_server.snapshot import Snapshot
 
 
@@ -51,19 +52,31 @@ class Talk:
         """The nonce of the newest response of each type."""
         self.answered: dict[TypeUrl, str] = {}
         """The nonce of the newest response of each type that was acknowledged or rejected."""
-        self.nack: Nack | None = None
-        """What the last request came to, if it was a rejection."""
+        self.answer: Answer | None = None
+        """What the last request said of earlier responses."""
+        self.now = 0.0
+        """The time, in seconds; a test moves it."""
         self._nonces: set[str] = set()
+
+    @property
+    def nack(self) -> Answer | None:
+        """What the last request came to, if it was a rejection."""
+        return self.answer if self.answer is not None and self.answer.rejected else None
 
     def offer(self, snapshot: Snapshot) -> list[Sent]:
         self.machine.offer(snapshot)
         return self.outbox()
 
     def outbox(self) -> list[Sent]:
-        return [self._decode(response) for response in self.machine.outbox()]
+        return [self._decode(response) for response in self.machine.outbox(self.now)]
+
+    def hear(self, request: Any) -> Answer | None:
+        """Hand over a request alone; what comes of it shows in the next `outbox`."""
+        self.answer = self.machine.receive(type(request).FromString(request.SerializeToString()), self.now)
+        return self.answer
 
     def _receive(self, request: Any) -> list[Sent]:
-        self.nack = self.machine.receive(type(request).FromString(request.SerializeToString()))
+        self.hear(request)
         return self.outbox()
 
     def _decode(self, response: Response) -> Sent:
@@ -85,9 +98,11 @@ class SotwTalk(Talk):
 
     variant = "sotw"
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(
+        self, snapshot: Snapshot, client: Client = Client.ENVOY, only: TypeUrl | None = None
+    ) -> None:
         super().__init__()
-        self.machine = SotwMachine(snapshot, "test")
+        self.machine = SotwMachine(snapshot, "test", client, only)
         self.names: dict[TypeUrl, tuple[str, ...]] = {}
 
     def ask(
@@ -125,9 +140,11 @@ class DeltaTalk(Talk):
 
     variant = "delta"
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(
+        self, snapshot: Snapshot, client: Client = Client.ENVOY, only: TypeUrl | None = None
+    ) -> None:
         super().__init__()
-        self.machine = DeltaMachine(snapshot, "test")
+        self.machine = DeltaMachine(snapshot, "test", client, only)
 
     def ask(
         self,

@@ -1,288 +1,239 @@
-"""Any conversation between a machine and a fake Envoy, in both variants: changes, rejections, delays, breaks.
+"""Any conversation between two servers and two Envoys: changes, rejections, delays, breaks, moves.
 
 Found by a random search (Hypothesis), which shows the shortest conversation that goes wrong.
 """
 
-from collections import deque
+import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.protocol.fake_envoy import BAD, CHILD, TYPES, DeltaEnvoy, SotwEnvoy
-from tests.protocol.resources import CDS, EDS, LDS, RDS, cluster, endpoints, listener, routes, snapshot
-from tests.protocol.talk import DeltaTalk, Sent, SotwTalk
-from xds_server.snapshot import EMPTY
+from tests.protocol.fake_envoy import BAD
+from tests.protocol.model_client import Client
+from tests.protocol.replica import TYPES, Catalog, Replica
+from xds_server.protocol import delta_push
 
-NAMES = st.sampled_from("abc")
+ALL_NAMES = "abcd"
+NAMES = st.sampled_from(ALL_NAMES[:-1])
 LISTENERS = st.sampled_from("xy")
 WORDS = st.sampled_from(["1", "2", BAD])
+RARELY = st.sampled_from([False, False, False, True])
+SOMEBODY = st.integers(0, 1)
+SOMEWHERE = st.integers(0, 1)
 ROUNDS = 200
 
 
 class Conversation(RuleBasedStateMachine):
-    """A catalog that changes, a server, a wire that delays, and an Envoy."""
+    """A catalog, two replicas that read it, and two clients that each talk to one of them."""
 
-    talk_of: type
-    envoy_of: type
+    variants = ("delta", "delta")
+    aggregated = True
+    rejections = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.clusters = {}
-        self.assignments = {}
-        self.listeners = {}
-        self.snapshot = EMPTY
-        self.wire: deque[Sent] = deque()
-        self.envoy = self.envoy_of()
-        self.begin()
-
-    def begin(self):
-        """A new stream, to a server that remembers nothing."""
-        self.wire.clear()
-        self.publish()
-        self.talk = self.talk_of(self.snapshot)
-        self.known = {type_url: {} for type_url in TYPES}
-        """What was sent on this stream, and is still there."""
-        self.asked = {type_url: set() for type_url in TYPES}
-        """Names whose next sending is needed: asked for, or sent under their parent's changed content."""
-        self.named = {type_url: set() for type_url in TYPES}
-        """The names of the last SotW request that counted."""
-        self.beginning = set(CHILD)
+        self.catalog = Catalog()
+        self.replicas = (Replica(), Replica())
+        self.clients: list[Client] = []
+        self.read()
+        self.clients = [
+            Client(variant, self.replicas[0], aggregated=self.aggregated) for variant in self.variants
+        ]
 
     # --- what changes ------------------------------------------------------------------------------------
 
-    @initialize(names=st.sets(NAMES, min_size=1), way=NAMES)
-    def start(self, names, way):
-        self.clusters = dict.fromkeys(names, "1")
-        self.assignments = dict.fromkeys(names, "1")
-        self.listeners = {"x": ("1", "", tuple({way} & names))}
-        self.begin()
+    @initialize(names=st.sets(NAMES, min_size=1), ways=st.sets(NAMES, min_size=1))
+    def start(self, names, ways):
+        for name in sorted(names):
+            self.catalog.put_cluster(name, "1")
+        self.catalog.put_listener("x", "1", "", ways)
+        self.read()
         self.come_to_rest()
 
     @rule(name=NAMES, word=WORDS)
     def put_cluster(self, name, word):
-        self.clusters[name] = word
-        self.assignments.setdefault(name, "1")
-        self.change()
+        self.catalog.put_cluster(name, self.said(word))
+        self.read()
 
     @rule(name=NAMES, word=st.sampled_from(["", "1", "2", BAD]))
     def move_endpoints(self, name, word):
-        if name in self.clusters:
-            self.assignments[name] = word
-            self.change()
+        if name in self.catalog.clusters:
+            self.catalog.assignments[name] = self.said(word)
+            self.read()
 
     @rule(name=NAMES)
     def remove_cluster(self, name):
-        self.clusters.pop(name, None)
-        self.listeners = {
-            key: (word, mark, tuple(one for one in ways if one != name))
-            for key, (word, mark, ways) in self.listeners.items()
-        }
-        self.change()
+        self.catalog.remove_cluster(name)
+        self.read()
 
     @rule(name=LISTENERS, word=WORDS, mark=st.sampled_from(["", "2", BAD]), ways=st.sets(NAMES))
     def put_listener(self, name, word, mark, ways):
-        self.listeners[name] = (word, mark, tuple(sorted(ways & self.clusters.keys())))
-        self.change()
+        self.catalog.put_listener(name, self.said(word), self.said(mark), ways)
+        self.read()
 
     @rule(name=LISTENERS)
     def remove_listener(self, name):
-        self.listeners.pop(name, None)
-        self.change()
+        self.catalog.remove_listener(name)
+        self.read()
 
-    @rule(old=NAMES, new=NAMES)
-    def blue_green(self, old, new):
-        """In one step all that led to one cluster leads to another, and the first is gone."""
-        if old == new or old not in self.clusters:
-            return
-        self.clusters = {name: word for name, word in self.clusters.items() if name != old} | {new: "1"}
-        self.assignments.setdefault(new, "1")
-        self.listeners = {
-            key: (word, mark, tuple(sorted({new if one == old else one for one in ways})))
-            for key, (word, mark, ways) in self.listeners.items()
-        }
-        self.change()
+    @rule(place=st.integers(0, 2))
+    def blue_green(self, place):
+        """In one step all that led to one cluster leads to one that is new, and the first is gone."""
+        here = sorted(self.catalog.clusters)
+        free = sorted(set(ALL_NAMES) - set(here))
+        if here and free:
+            self.catalog.put_cluster(free[0], "1")
+            self.catalog.remove_cluster(here[place % len(here)], frozenset(free[:1]))
+            self.read()
 
-    def publish(self):
-        self.snapshot = snapshot(
-            [cluster(name, word) for name, word in self.clusters.items()],
-            [endpoints(name, self.assignments[name]) for name in self.clusters],
-            [listener(name, word) for name, (word, _, _) in self.listeners.items()],
-            [routes(name, *ways, word=mark) for name, (_, mark, ways) in self.listeners.items()],
-            after=self.snapshot,
-        )
+    def said(self, word):
+        return "2" if word == BAD and not self.rejections else word
 
-    def change(self):
-        before = self.snapshot
-        self.publish()
-        if self.talk.variant == "sotw":
-            self.forget_gone()
-        self.send(self.talk.offer(self.snapshot))
-        if before is self.snapshot:
-            assert not self.talk.outbox()
+    def read(self):
+        for replica in self.replicas:
+            replica.read(self.catalog)
+        self.wake()
 
-    # --- the wire ----------------------------------------------------------------------------------------
+    @rule(behind=st.booleans())
+    def lag(self, behind):
+        """One server knows an older catalog for a while."""
+        self.replicas[1].lags = behind
+        self.read()
 
-    @precondition(lambda self: self.wire)
-    @rule()
-    def deliver(self):
-        sent = self.wire.popleft()
-        self.envoy.take(sent, full=self.talk.variant == "sotw")
-        self.check_routes()
+    # --- who hears of it ---------------------------------------------------------------------------------
 
-    @rule(type_url=st.sampled_from(TYPES))
-    def speak(self, type_url):
-        if not self.envoy.wants(type_url):
-            return
-        request = self.envoy.speak(type_url)
-        self.note_names(type_url, request)
-        responses = self.talk._receive(request)
-        assert (self.talk.nack is not None) <= request.HasField("error_detail")
-        self.send(responses)
+    def wake(self):
+        for client in self.clients:
+            if not client.asleep:
+                client.wake()
 
-    def note_names(self, type_url, request):
-        """Note which names a request asks for anew."""
-        if self.talk.variant == "delta":
-            self.asked[type_url].update(request.resource_names_subscribe)
-        elif request.response_nonce == self.talk.latest.get(type_url, ""):
-            names = set(request.resource_names)
-            self.asked[type_url] = (self.asked[type_url] | (names - self.named[type_url])) & names
-            self.named[type_url] = names
+    @rule(who=SOMEBODY)
+    def fall_asleep(self, who):
+        """A slow stream: of several snapshots it will see the last."""
+        self.clients[who].asleep = True
 
-    @rule()
-    def exchange(self):
+    @rule(who=SOMEBODY, type_url=st.sampled_from(TYPES))
+    def deliver(self, who, type_url):
+        self.clients[who].deliver(type_url)
+
+    @rule(who=SOMEBODY, type_url=st.sampled_from(TYPES))
+    def speak(self, who, type_url):
+        if self.clients[who].speak(type_url):
+            self.wake()
+
+    @rule(who=SOMEBODY)
+    def exchange(self, who):
         """All that is on its way arrives, and is answered."""
-        while self.wire:
-            self.deliver()
+        client = self.clients[who]
+        client.asleep = False
+        self.wake()
         for type_url in TYPES:
-            self.speak(type_url)
+            while client.streams[type_url].wire:
+                client.deliver(type_url)
+        for type_url in TYPES:
+            self.speak(who, type_url)
 
-    @rule()
-    def come_to_rest(self):
-        """When nothing changes any more, both fall silent, and the Envoy has what it should."""
-        for _ in range(ROUNDS):
-            if not self.wire and not any(self.envoy.wants(type_url) for type_url in TYPES):
-                break
-            self.exchange()
+    @rule(who=SOMEBODY, where=SOMEWHERE, types=st.sets(st.sampled_from(TYPES), min_size=1), anew=RARELY)
+    def break_streams(self, who, where, types, anew):
+        """The streams of these types end, and begin anew: here or elsewhere, or as another Envoy."""
+        if anew:
+            self.clients[who].restart(self.replicas[where])
         else:
-            raise AssertionError("the two never come to rest")
-        self.check_rest()
-        self.check_converged()
-
-    @rule()
-    def break_the_stream(self):
-        self.envoy.connect()
-        self.begin()
-
-    def send(self, responses):
-        for sent in responses:
-            self.check_need(sent)
-            self.wire.append(sent)
-
-    # --- what must always hold ---------------------------------------------------------------------------
-
-    def check_need(self, sent):
-        """No response without need; and so nothing that was rejected is sent again unasked."""
-        known, asked = self.known[sent.type], self.asked[sent.type]
-        needed = {
-            name for name, word in sent.resources.items() if known.get(name) != word or name in asked
-        } | set(sent.removed)
-        left = known.keys() - sent.resources.keys()
-        if self.talk.variant == "sotw" and sent.type in CHILD:
-            assert needed or left or sent.type in self.beginning, sent
-        else:
-            assert needed >= sent.resources.keys(), sent
-            assert needed or sent.type in self.beginning, sent
-        self.beginning.discard(sent.type)
-        for name, word in sent.resources.items():
-            if sent.type in CHILD and known.get(name) != word:
-                self.asked[CHILD[sent.type]].add(name)
-        if self.talk.variant == "sotw" and sent.type in CHILD:
-            known.clear()
-        known.update(sent.resources)
-        for name in sent.removed:
-            known.pop(name, None)
-        asked -= {*sent.resources, *sent.removed}
-
-    def forget_gone(self):
-        """In SotW what is gone is forgotten without a word, and sent again when it is back."""
-        for type_url in CHILD.values():
-            for name in self.known[type_url].keys() - self.snapshot.sets[type_url].by_name.keys():
-                del self.known[type_url][name]
-
-    def check_routes(self):
-        """Nothing leads to a cluster that the Envoy lacks, unless it rejected it.
-
-        What holds is what came on this stream: before it has sent clusters there, the server knows nothing.
-        """
-        if CDS not in self.envoy.fresh:
-            return
-        for name in self.envoy.fresh.get(RDS, set()) & self.envoy.held[RDS].keys():
-            ways = {one for one in self.envoy.held[RDS][name].rpartition(":")[2].split("+") if one}
-            assert ways <= self.envoy.held[CDS].keys() | self.envoy.rejected[CDS]
+            self.clients[who].connect(self.replicas[where], sorted(types))
 
     # --- the end -----------------------------------------------------------------------------------------
 
+    @rule()
+    def come_to_rest(self):
+        """When nothing changes any more, all fall silent, and each Envoy has what it should."""
+        self.silence()
+        for client in self.clients:
+            client.check_rest()
+            client.check_converged()
+        for replica in self.replicas:
+            replica.check_fallback()
+
+    def silence(self):
+        for client in self.clients:
+            client.asleep = False
+        for _ in range(ROUNDS):
+            self.wake()
+            if not any(client.busy() for client in self.clients):
+                return
+            for who in range(len(self.clients)):
+                self.exchange(who)
+        raise AssertionError("they never come to rest")
+
     def teardown(self):
+        if sys.exception() is not None:
+            # What went wrong first is what is to be told.
+            return
+        self.lag(behind=False)
         self.come_to_rest()
-
-    def check_rest(self):
-        assert not self.envoy.warming
-        for type_url, state in self.talk.machine.types.items():
-            assert not state.ledger.outstanding
-            assert not state.asked
-            # What left may stay while it is not known which routes the Envoy has.
-            assert not state.dirty or (type_url in {CDS, EDS} and self.rejects_routes()), state.dirty
-
-    def rejects_routes(self):
-        known = self.talk.machine.types
-        return any(known[type_url].ledger.rejected for type_url in (LDS, RDS) if type_url in known)
-
-    def check_converged(self):
-        for type_url in TYPES:
-            should = {
-                name: content
-                for name, content in self.contents(type_url).items()
-                if type_url in CHILD or name in self.envoy.held[CDS if type_url is EDS else LDS]
-            }
-            good = {name: content for name, content in should.items() if not content.startswith(BAD)}
-            held = self.envoy.held[type_url]
-            assert good == {name: held.get(name) for name in good}
-            extra = held.keys() - should.keys()
-            assert not extra or (type_url in {CDS, EDS} and self.rejects_routes()), extra
-
-    def contents(self, type_url):
-        if type_url is CDS:
-            return self.clusters
-        if type_url is EDS:
-            return {name: self.assignments[name] for name in self.clusters}
-        if type_url is LDS:
-            return {name: word for name, (word, _, _) in self.listeners.items()}
-        return {
-            name: (f"{mark}:" if mark else "") + "+".join(ways)
-            for name, (_, mark, ways) in self.listeners.items()
-        }
+        if not self.rejections:
+            one, other = self.clients
+            assert one.envoy.held == other.envoy.held
 
 
 class SotwConversation(Conversation):
-    talk_of = SotwTalk
-    envoy_of = SotwEnvoy
+    variants = ("sotw", "sotw")
 
 
 class DeltaConversation(Conversation):
-    talk_of = DeltaTalk
-    envoy_of = DeltaEnvoy
+    pass
 
 
-QUICK = settings(
-    max_examples=120,
-    stateful_step_count=40,
-    deadline=None,
-    report_multiple_bugs=False,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+class MixedConversation(Conversation):
+    variants = ("sotw", "delta")
+    rejections = False
 
-TestSotwConversation = SotwConversation.TestCase
-TestSotwConversation.settings = QUICK
-TestDeltaConversation = DeltaConversation.TestCase
-TestDeltaConversation.settings = QUICK
+
+class SotwPerType(Conversation):
+    variants = ("sotw", "sotw")
+    aggregated = False
+
+
+class DeltaPerType(Conversation):
+    aggregated = False
+
+
+def search(conversation, examples):
+    run_state_machine_as_test(
+        conversation,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            report_multiple_bugs=False,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
+
+
+EXAMPLES = [
+    pytest.param(40, id="quick"),
+    pytest.param(1000, id="thorough", marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+]
+
+
+@pytest.mark.shows("P-032", "P-089", "P-094", "P-095", "T-LM-06", "T-RC-11", "T-RC-12")
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("kind", [SotwConversation, DeltaConversation, MixedConversation])
+def test_any_conversation_ends_in_agreement(kind, examples):
+    search(kind, examples)
+
+
+@pytest.mark.shows("P-002", "T-LM-06")
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("kind", [SotwPerType, DeltaPerType])
+def test_any_conversation_on_streams_of_one_type_each_ends_in_agreement(kind, examples):
+    search(kind, examples)
+
+
+@pytest.mark.shows("P-085", "T-DL-27", "T-LM-06")
+@pytest.mark.parametrize("examples", EXAMPLES)
+def test_any_conversation_in_split_responses_ends_in_agreement(monkeypatch, examples):
+    """Each resource goes alone, as if it were too large to go with another."""
+    monkeypatch.setattr(delta_push, "MAX_RESPONSE", 1)
+    search(DeltaConversation, examples)

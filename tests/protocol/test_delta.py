@@ -1,6 +1,7 @@
 """Incremental, by script."""
 
 import pytest
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 
 from tests.protocol.resources import (
     CDS,
@@ -29,8 +30,8 @@ def asked(snap, *names, type_url=SDS):
     return talk
 
 
+@pytest.mark.shows("P-070", "T-DL-01")
 def test_each_subscription_is_answered_by_what_it_names():
-    """T-DL-01, P-070."""
     talk = DeltaTalk(AB)
     first = talk.ask(SDS, "a")
     second = talk.ask(SDS, "b", nonce=first[0].nonce)
@@ -39,16 +40,16 @@ def test_each_subscription_is_answered_by_what_it_names():
     assert first[0].versions == {"a": AB.resource(SDS, "a").version}
 
 
+@pytest.mark.shows("P-071", "T-DL-02")
 def test_only_what_changed_is_sent():
-    """T-DL-02, P-071."""
     old = snapshot(secret("a"), secret("b"), secret("c"))
     talk = asked(old, "a", "b", "c")
 
     assert talk.offer(snapshot(secret("a", "2"), secret("b"), secret("c"), after=old)) == [sent(SDS, a="2")]
 
 
+@pytest.mark.shows("P-053", "P-074", "T-DL-03")
 def test_a_name_that_is_not_there_is_said_to_be_missing_and_sent_when_it_comes():
-    """T-DL-03, P-053, P-074."""
     talk = DeltaTalk(A)
     assert talk.ask(SDS, "a", "b") == [sent(SDS, a="1", removed=("b",))]
     talk.ack(SDS)
@@ -57,8 +58,9 @@ def test_a_name_that_is_not_there_is_said_to_be_missing_and_sent_when_it_comes()
 
 
 @pytest.mark.parametrize("word", ["1", "2"])
+@pytest.mark.shows("P-082", "T-DL-04", "T-DL-05")
 def test_what_left_and_came_back_is_sent_again(word):
-    """T-DL-04, T-DL-05, P-082: even with the same content."""
+    """Even with the same content."""
     talk = asked(AB, "a", "b")
     without = snapshot(secret("a"), after=AB)
     assert talk.offer(without) == [sent(SDS, removed=("b",))]
@@ -67,8 +69,8 @@ def test_what_left_and_came_back_is_sent_again(word):
     assert talk.offer(snapshot(secret("a"), secret("b", word), after=without)) == [sent(SDS, b=word)]
 
 
+@pytest.mark.shows("T-DL-06")
 def test_what_is_unsubscribed_is_not_sent():
-    """T-DL-06."""
     talk = asked(AB, "a", "b")
     assert talk.ask(SDS, drop=("b",)) == []
     changed = snapshot(secret("a"), secret("b", "2"), after=AB)
@@ -78,16 +80,16 @@ def test_what_is_unsubscribed_is_not_sent():
     assert talk.offer(snapshot(secret("a", "2"), secret("b", "2"), after=changed)) == []
 
 
+@pytest.mark.shows("P-072", "T-DL-07")
 def test_a_name_subscribed_again_is_sent_again():
-    """T-DL-07, P-072."""
     talk = asked(A, "a")
 
     assert talk.ask(SDS, "a") == [sent(SDS, a="1")]
 
 
 @pytest.mark.parametrize("held", [(), ("a",)])
+@pytest.mark.shows("P-075", "T-DL-08")
 def test_unsubscribing_from_what_is_not_held_is_silence(held):
-    """T-DL-08, P-075."""
     talk = DeltaTalk(A)
     talk.ask(SDS, *held)
 
@@ -95,8 +97,8 @@ def test_unsubscribing_from_what_is_not_held_is_silence(held):
     assert talk.ask(SDS, "a") == [sent(SDS, a="1")]
 
 
+@pytest.mark.shows("P-051", "T-DL-09", "T-DL-10")
 def test_a_name_dropped_beside_the_wildcard_is_sent_as_the_wildcard_has_it():
-    """T-DL-09, T-DL-10, P-051."""
     talk = asked(snapshot(service("a")), "*", "a", "z", type_url=CDS)
 
     assert talk.ask(CDS, drop=("a",)) == [sent(CDS, a="1")]
@@ -104,8 +106,8 @@ def test_a_name_dropped_beside_the_wildcard_is_sent_as_the_wildcard_has_it():
     assert talk.ask(CDS, drop=("z",)) == [sent(CDS, removed=("z",))]
 
 
+@pytest.mark.shows("T-DL-11")
 def test_a_name_outlives_the_wildcard():
-    """T-DL-11."""
     old = snapshot(service("a"), service("b"))
     talk = asked(old, "*", "a", type_url=CDS)
     assert talk.ask(CDS, drop=("*",)) == []
@@ -115,16 +117,16 @@ def test_a_name_outlives_the_wildcard():
     assert talk.offer(snapshot(service("a", "2"), service("b", "2"), after=other)) == [sent(CDS, a="2")]
 
 
+@pytest.mark.shows("P-041", "P-050")
 def test_the_wildcard_that_begins_again_sends_what_was_given_up():
-    """P-041, P-050."""
     talk = asked(snapshot(service("a"), service("b")), "*", "a", type_url=CDS)
     talk.ask(CDS, drop=("*",))
 
     assert talk.ask(CDS, "*") == [sent(CDS, b="1")]
 
 
+@pytest.mark.shows("T-DL-12")
 def test_the_legacy_wildcard_outlives_a_name():
-    """T-DL-12."""
     old = snapshot(service("a"))
     talk = asked(old, type_url=CDS)
     talk.ask(CDS, "a")
@@ -135,8 +137,8 @@ def test_the_legacy_wildcard_outlives_a_name():
     assert talk.offer(snapshot(service("a"), service("b"), after=old)) == [sent(CDS, b="1")]
 
 
+@pytest.mark.shows("T-DL-13")
 def test_the_legacy_wildcard_that_was_ended_stays_ended():
-    """T-DL-13."""
     old = snapshot(service("a"))
     talk = asked(old, type_url=CDS)
     assert talk.ask(CDS, drop=("*",)) == []
@@ -145,8 +147,8 @@ def test_the_legacy_wildcard_that_was_ended_stays_ended():
     assert talk.offer(snapshot(service("a", "2"), after=old)) == []
 
 
+@pytest.mark.shows("T-DL-14")
 def test_nothing_named_later_is_no_wildcard():
-    """T-DL-14."""
     old = snapshot(service("a"))
     talk = asked(old, "a", type_url=CDS)
     talk.ask(CDS, drop=("a",))
@@ -156,8 +158,8 @@ def test_nothing_named_later_is_no_wildcard():
 
 
 @pytest.mark.parametrize("type_url", [EDS, RDS, SDS])
+@pytest.mark.shows("P-047", "T-DL-15")
 def test_nothing_named_of_the_other_types_is_nothing(type_url):
-    """T-DL-15, P-047."""
     old = snapshot(service("a"), web("a", "a"), secret("a"))
     talk = DeltaTalk(old)
 
@@ -166,8 +168,8 @@ def test_nothing_named_of_the_other_types_is_nothing(type_url):
 
 
 @pytest.mark.parametrize("type_url", [CDS, LDS])
+@pytest.mark.shows("P-080", "T-DL-16")
 def test_an_empty_wildcard_is_answered(type_url):
-    """T-DL-16, P-080."""
     talk = DeltaTalk(snapshot(secret("a")))
 
     assert talk.ask(type_url) == [sent(type_url)]
@@ -175,23 +177,23 @@ def test_an_empty_wildcard_is_answered(type_url):
 
 
 @pytest.mark.parametrize("type_url", [CDS, EDS, SDS])
+@pytest.mark.shows("P-046")
 def test_a_star_is_everything_of_any_type(type_url):
-    """P-046."""
     talk = DeltaTalk(snapshot(service("a"), service("b"), secret("a"), secret("b")))
 
     assert talk.ask(type_url, "*") == [sent(type_url, a="1", b="1")]
 
 
 @pytest.mark.parametrize("nonce", ["", "1", "nonsense"])
+@pytest.mark.shows("P-076", "P-077", "T-DL-17")
 def test_a_subscription_counts_whatever_the_nonce(nonce):
-    """T-DL-17, P-076, P-077."""
     talk = asked(AB, "a")
 
     assert talk.ask(SDS, "b", nonce=nonce) == [sent(SDS, b="1")]
 
 
+@pytest.mark.shows("P-077", "T-DL-18")
 def test_one_request_may_acknowledge_and_subscribe():
-    """T-DL-18, P-077."""
     talk = DeltaTalk(AB)
     (first,) = talk.ask(SDS, "a")
 
@@ -201,19 +203,19 @@ def test_one_request_may_acknowledge_and_subscribe():
     assert list(talk.machine.types[SDS].ledger.outstanding) == [second.nonce]
 
 
+@pytest.mark.shows("P-030", "P-033", "T-DL-19")
 def test_what_was_rejected_is_sent_when_it_changes():
-    """T-DL-19, P-030, P-033."""
     talk = asked(A, "a")
     second = snapshot(secret("a", "2"), after=A)
     talk.offer(second)
     assert talk.reject(SDS) == []
-    assert talk.nack.names == ("a",)
+    assert list(talk.nack.resources) == ["a"]
 
     assert talk.offer(snapshot(secret("a", "3"), after=second)) == [sent(SDS, a="3")]
 
 
+@pytest.mark.shows("P-033", "T-DL-20")
 def test_what_was_rejected_does_not_come_with_something_else():
-    """T-DL-20."""
     talk = asked(AB, "a", "b")
     second = snapshot(secret("a", "2"), secret("b"), after=AB)
     talk.offer(second)
@@ -222,16 +224,16 @@ def test_what_was_rejected_does_not_come_with_something_else():
     assert talk.offer(snapshot(secret("a", "2"), secret("b", "2"), after=second)) == [sent(SDS, b="2")]
 
 
+@pytest.mark.shows("P-052", "T-DL-21")
 def test_of_a_name_in_both_lists_removal_wins():
-    """T-DL-21, P-052."""
     talk = DeltaTalk(A)
 
     assert talk.ask(SDS, "a", drop=("a",)) == []
     assert talk.offer(snapshot(secret("a", "2"), after=A)) == []
 
 
+@pytest.mark.shows("P-071", "T-DL-22")
 def test_changed_and_then_gone_is_gone():
-    """T-DL-22, P-071."""
     talk = DeltaTalk(AB)
     talk.ask(SDS, "a", "b")
     changed = snapshot(secret("a", "2"), secret("b"), after=AB)
@@ -241,8 +243,8 @@ def test_changed_and_then_gone_is_gone():
     assert talk.ack(SDS) == [sent(SDS, removed=("a",))]
 
 
+@pytest.mark.shows("T-DL-23")
 def test_gone_and_then_back_is_a_change():
-    """T-DL-23."""
     talk = DeltaTalk(AB)
     talk.ask(SDS, "a", "b")
     without = snapshot(secret("b"), after=AB)
@@ -252,8 +254,8 @@ def test_gone_and_then_back_is_a_change():
     assert talk.ack(SDS) == [sent(SDS, a="2")]
 
 
+@pytest.mark.shows("T-DL-24")
 def test_changed_and_changed_back_is_silence():
-    """T-DL-24."""
     talk = DeltaTalk(A)
     talk.ask(SDS, "a")
     changed = snapshot(secret("a", "2"), after=A)
@@ -263,8 +265,8 @@ def test_changed_and_changed_back_is_silence():
     assert talk.ack(SDS) == []
 
 
+@pytest.mark.shows("P-034", "T-DL-25")
 def test_while_an_answer_is_awaited_changes_become_one():
-    """T-DL-25, P-034."""
     talk = DeltaTalk(A)
     talk.ask(SDS, "a")
     newest = A
@@ -277,8 +279,8 @@ def test_while_an_answer_is_awaited_changes_become_one():
 
 
 @pytest.mark.parametrize("answer", [DeltaTalk.ack, DeltaTalk.reject])
+@pytest.mark.shows("T-DL-26")
 def test_gone_before_it_was_answered_is_said_after_the_answer(answer):
-    """T-DL-26."""
     talk = DeltaTalk(A)
     talk.ask(SDS, "a")
     assert talk.offer(snapshot(after=A)) == []
@@ -286,8 +288,8 @@ def test_gone_before_it_was_answered_is_said_after_the_answer(answer):
     assert answer(talk, SDS) == [sent(SDS, removed=("a",))]
 
 
+@pytest.mark.shows("T-DL-29")
 def test_a_removal_is_said_once():
-    """T-DL-29."""
     talk = asked(AB, "a", "b")
     without = snapshot(secret("a"), after=AB)
     assert talk.offer(without) == [sent(SDS, removed=("b",))]
@@ -296,15 +298,15 @@ def test_a_removal_is_said_once():
     assert talk.offer(snapshot(secret("a", "2"), after=without)) == [sent(SDS, a="2")]
 
 
+@pytest.mark.shows("T-DL-30")
 def test_a_snapshot_with_the_same_content_is_silence():
-    """T-DL-30."""
     talk = asked(A, "a")
 
     assert talk.offer(snapshot(secret("a"), secret("other"), after=A)) == []
 
 
+@pytest.mark.shows("T-DL-31")
 def test_a_service_without_instances_has_an_empty_assignment():
-    """T-DL-31."""
     old = snapshot(service("a"))
     talk = asked(old, "a", type_url=EDS)
 
@@ -324,11 +326,23 @@ def test_a_stream_that_is_far_behind_compares_everything():
     assert talk.offer(newest) == [sent(SDS, b="1")]
 
 
+@pytest.mark.shows("P-032")
 def test_what_was_dropped_while_it_was_unanswered_is_not_rejected_for_ever():
-    """P-032: a rejection counts for what the client still wants."""
+    """A rejection counts for what the client still wants."""
     talk = DeltaTalk(AB)
     (first,) = talk.ask(SDS, "a", "b")
     talk.ask(SDS, drop=("a",))
     talk.ask(SDS, nonce=first.nonce, error="no good")
 
     assert talk.machine.types[SDS].ledger.rejected.keys() == {"b"}
+
+
+@pytest.mark.shows("P-083")
+def test_a_response_says_which_snapshot_it_is_of():
+    later = snapshot(secret("a"), secret("b", "2"), after=AB)
+    machine = DeltaTalk(later).machine
+    machine.receive(DeltaDiscoveryRequest(type_url=SDS, resource_names_subscribe=["a"]), 0.0)
+    (response,) = machine.outbox(0.0)
+
+    found = DeltaDiscoveryResponse.FromString(response.payload).system_version_info
+    assert found == str(later.sequence) == "2"

@@ -16,8 +16,8 @@ def begin(request):
 
 
 @pytest.mark.parametrize("type_url", [CDS, SDS])
+@pytest.mark.shows("P-030", "T-NK-01")
 def test_a_rejection_is_followed_by_silence_until_the_content_changes(begin, type_url):
-    """T-NK-01, P-030."""
     talk = begin(OLD)
     names = () if type_url is CDS else ("s",)
     talk.ask(type_url, *names)
@@ -30,17 +30,21 @@ def test_a_rejection_is_followed_by_silence_until_the_content_changes(begin, typ
     assert [talk.reject(type_url), talk.outbox()] == [[], []]
 
 
+@pytest.mark.shows("P-028", "T-NK-02")
 def test_a_rejection_with_the_present_version_is_one():
-    """T-NK-02, P-028."""
     talk = SotwTalk(OLD)
     (first,) = talk.ask(CDS)
 
     assert talk.ask(CDS, version=first.version, error="no good") == []
-    assert (talk.nack.version, talk.nack.names, talk.nack.error) == (first.version, ("a",), "no good")
+    assert (talk.nack.version, list(talk.nack.resources), talk.nack.error) == (
+        first.version,
+        ["a"],
+        "no good",
+    )
 
 
+@pytest.mark.shows("P-028")
 def test_another_version_without_an_error_is_no_rejection():
-    """P-028."""
     talk = SotwTalk(OLD)
     talk.ask(CDS)
 
@@ -49,18 +53,18 @@ def test_another_version_without_an_error_is_no_rejection():
     assert not talk.machine.types[CDS].ledger.rejected
 
 
+@pytest.mark.shows("P-030", "T-NK-03")
 def test_a_name_that_comes_with_a_rejection_counts(begin):
-    """T-NK-03, P-030."""
     talk = begin(snapshot(secret("s"), secret("t")))
     (first,) = talk.ask(SDS, "s")
     names = ("s", "t") if talk.variant == "sotw" else ("t",)
 
     assert talk.ask(SDS, *names, nonce=first.nonce, error="no good") == [sent(SDS, t="1")]
-    assert talk.nack.names == ("s",)
+    assert list(talk.nack.resources) == ["s"]
 
 
+@pytest.mark.shows("T-NK-04")
 def test_a_rejection_by_one_client_is_nothing_to_another(begin):
-    """T-NK-04."""
     one, other = begin(OLD), begin(OLD)
     for talk in (one, other):
         talk.ask(SDS, "s")
@@ -70,8 +74,8 @@ def test_a_rejection_by_one_client_is_nothing_to_another(begin):
     assert [one.offer(NEW), other.offer(NEW)] == [[sent(SDS, s="2")]] * 2
 
 
+@pytest.mark.shows("P-031", "T-NK-05")
 def test_a_long_error_is_cut(begin):
-    """T-NK-05, P-031."""
     talk = begin(OLD)
     talk.ask(SDS, "s")
     talk.reject(SDS, "x" * 100_000)
@@ -79,8 +83,8 @@ def test_a_long_error_is_cut(begin):
     assert talk.nack.error == "x" * MAX_ERROR_TEXT
 
 
+@pytest.mark.shows("P-033", "P-072")
 def test_a_rejected_resource_that_is_asked_for_again_is_sent_again():
-    """P-033, P-072."""
     talk = DeltaTalk(OLD)
     talk.ask(SDS, "s")
     talk.reject(SDS)
@@ -88,8 +92,8 @@ def test_a_rejected_resource_that_is_asked_for_again_is_sent_again():
     assert talk.ask(SDS, "s") == [sent(SDS, s="1")]
 
 
+@pytest.mark.shows("P-032")
 def test_what_was_rejected_is_known_until_it_is_accepted(begin):
-    """P-032."""
     talk = begin(OLD)
     talk.ask(SDS, "s")
     talk.reject(SDS)
@@ -100,8 +104,9 @@ def test_what_was_rejected_is_known_until_it_is_accepted(begin):
     assert not talk.machine.types[SDS].ledger.rejected
 
 
+@pytest.mark.shows("P-035")
 def test_an_answer_that_comes_late_is_waited_for(begin):
-    """P-035: nothing is ended or repeated while a client takes its time."""
+    """Nothing is ended or repeated while a client takes its time."""
     talk = begin(OLD)
     talk.ask(CDS)
     talk.ask(EDS, "a")

@@ -55,14 +55,15 @@ def types(responses):
     return [one.type for one in responses]
 
 
+@pytest.mark.shows("P-090", "T-OR-16")
 def test_the_order_is_a_table():
-    """T-OR-16, P-090."""
-    assert PUSH_ORDER == (SDS, CDS, EDS, LDS, RDS)
-    assert set(PUSH_ORDER) == set(TypeUrl)
+    known = (SDS, CDS, EDS, LDS, RDS)
+    assert tuple(one for one in PUSH_ORDER if one in known) == known
+    assert sorted(PUSH_ORDER) == sorted(TypeUrl)
 
 
+@pytest.mark.shows("T-OR-01")
 def test_a_cold_start_is_answered_request_by_request(begin):
-    """T-OR-01."""
     talk = begin(BLUE)
 
     assert talk.ask(CDS) == [sent(CDS, blue="1")]
@@ -74,16 +75,17 @@ def test_a_cold_start_is_answered_request_by_request(begin):
     assert [talk.ack(LDS), talk.ack(RDS)] == [[], []]
 
 
+@pytest.mark.shows("P-035", "P-091", "T-OR-02", "T-OR-03")
 def test_the_endpoints_of_a_changed_cluster_follow_it_at_once(begin):
-    """T-OR-02, T-OR-03, P-091, P-035: Envoy acknowledges the cluster only when they have come."""
+    """Envoy acknowledges the cluster only when they have come."""
     talk = settled(begin, BLUE)
 
     changed = snapshot(service("blue", "2"), web("l", "blue"), after=BLUE)
     assert talk.offer(changed) == [sent(CDS, blue="2"), sent(EDS, blue="1")]
 
 
+@pytest.mark.shows("T-OR-02")
 def test_only_the_endpoints_of_the_changed_cluster_follow(begin):
-    """T-OR-02."""
     old = snapshot(service("a"), service("b"))
     talk = settled(begin, old, CDS, EDS)
 
@@ -92,16 +94,16 @@ def test_only_the_endpoints_of_the_changed_cluster_follow(begin):
     assert assignments == sent(EDS, a="1")
 
 
+@pytest.mark.shows("P-092", "T-OR-11")
 def test_a_changed_listener_gets_its_routes_again(begin):
-    """T-OR-11, P-092."""
     talk = settled(begin, BLUE)
 
     changed = snapshot(service("blue"), listener("l", "2"), routes("l", "blue"), after=BLUE)
     assert talk.offer(changed) == [sent(LDS, l="2"), sent(RDS, l="blue")]
 
 
+@pytest.mark.shows("P-095", "T-OR-04")
 def test_a_request_is_answered_while_a_push_waits(begin):
-    """T-OR-04, P-095."""
     old = snapshot(service("a"), service("b"), web("l", "a"))
     talk = settled(begin, old)
     if talk.variant == "sotw":
@@ -113,8 +115,9 @@ def test_a_request_is_answered_while_a_push_waits(begin):
     assert talk.ask(EDS, *(("a", "b") if talk.variant == "sotw" else ("b",))) == [sent(EDS, b="1")]
 
 
+@pytest.mark.shows("P-093", "P-094", "T-OR-05", "T-OR-06")
 def test_blue_green(begin):
-    """T-OR-05, T-OR-06, P-093, P-094: the new cluster, its endpoints, the routes, then the old one goes."""
+    """The new cluster, its endpoints, the routes, then the old one goes."""
     talk = settled(begin, BLUE)
 
     assert talk.offer(GREEN) == [added(talk, {"blue": "1"}, green="1")]
@@ -125,8 +128,8 @@ def test_blue_green(begin):
     assert talk.ack(RDS) == [gone(talk, "blue", green="1")]
 
 
+@pytest.mark.shows("P-090", "T-OR-06")
 def test_in_delta_the_endpoints_go_last_of_all():
-    """T-OR-06, P-090."""
     talk = settled(TALKS["delta"], BLUE)
     talk.offer(GREEN)
     talk.ack(CDS)
@@ -135,8 +138,9 @@ def test_in_delta_the_endpoints_go_last_of_all():
     assert talk.ack(CDS) == [sent(EDS, removed=("blue",))]
 
 
+@pytest.mark.shows("P-093")
 def test_routes_do_not_overtake_clusters_that_wait(begin):
-    """P-093: a second change meets clusters that are not acknowledged."""
+    """A second change meets clusters that are not acknowledged."""
     talk = settled(begin, BLUE)
     first = snapshot(service("blue", "2"), web("l", "blue"), after=BLUE)
     talk.offer(first)
@@ -146,8 +150,9 @@ def test_routes_do_not_overtake_clusters_that_wait(begin):
     assert talk.ack(CDS) == [sent(RDS, l="green")]
 
 
+@pytest.mark.shows("P-093", "P-095")
 def test_what_asked_for_routes_lead_to_goes_before_them(begin):
-    """P-093, P-095: neither does the request wait, nor do the routes come first."""
+    """Neither does the request wait, nor do the routes come first."""
     old = snapshot(service("blue"), web("l", "blue"))
     talk = settled(begin, old, CDS, EDS, LDS)
     first = snapshot(service("blue", "2"), web("l", "blue"), after=old)
@@ -158,8 +163,9 @@ def test_what_asked_for_routes_lead_to_goes_before_them(begin):
 
 
 @pytest.mark.parametrize("type_url", [LDS, RDS])
+@pytest.mark.shows("P-095", "T-OR-04")
 def test_what_is_asked_for_while_clusters_wait_is_answered_whole(begin, type_url):
-    """T-OR-04, P-095: an empty answer to the first request would be believed."""
+    """An empty answer to the first request would be believed."""
     talk = begin(BLUE)
     talk.ask(CDS)
 
@@ -167,8 +173,9 @@ def test_what_is_asked_for_while_clusters_wait_is_answered_whole(begin, type_url
     assert talk.ask(type_url, *("l" if type_url is RDS else "")) == [sent(type_url, **answer)]
 
 
+@pytest.mark.shows("P-094", "T-OR-07")
 def test_a_rejected_route_keeps_the_cluster_it_was_to_leave(begin):
-    """T-OR-07: until a later one is accepted."""
+    """Until a later one is accepted."""
     talk = settled(begin, BLUE)
     talk.offer(GREEN)
     talk.ack(CDS)
@@ -180,16 +187,17 @@ def test_a_rejected_route_keeps_the_cluster_it_was_to_leave(begin):
     assert talk.ack(RDS) == [gone(talk, "blue", green="1")]
 
 
+@pytest.mark.shows("P-097", "T-OR-21")
 def test_a_rejected_cluster_does_not_hold_up_the_routes(begin):
-    """T-OR-21, P-097: the rejection is the answer the routes wait for."""
+    """The rejection is the answer the routes wait for."""
     talk = settled(begin, BLUE)
     talk.offer(GREEN)
 
     assert talk.reject(CDS) == [sent(RDS, l="green")]
 
 
+@pytest.mark.shows("P-089", "T-OR-21")
 def test_a_rejected_cluster_does_not_hold_up_endpoints(begin):
-    """T-OR-21, P-089."""
     old = snapshot(service("a"), service("b"))
     talk = settled(begin, old, CDS, EDS)
     bad = snapshot(service("a", "bad"), service("b"), after=old)
@@ -201,8 +209,8 @@ def test_a_rejected_cluster_does_not_hold_up_endpoints(begin):
     assert talk.offer(moved) == [sent(EDS, b="2")]
 
 
+@pytest.mark.shows("P-096", "T-OR-08")
 def test_changes_during_a_push_become_one(begin):
-    """T-OR-08, P-096."""
     talk = settled(begin, BLUE)
     newest = snapshot(service("blue", "2"), web("l", "blue"), after=BLUE)
     talk.offer(newest)
@@ -215,8 +223,8 @@ def test_changes_during_a_push_become_one(begin):
     assert [talk.ack(EDS), talk.ack(CDS)] == [[], []]
 
 
+@pytest.mark.shows("T-OR-09")
 def test_a_change_before_the_first_acks_is_neither_lost_nor_doubled(begin):
-    """T-OR-09."""
     talk = begin(BLUE)
     talk.ask(CDS)
     assert talk.offer(GREEN) == []
@@ -230,8 +238,8 @@ def test_a_change_before_the_first_acks_is_neither_lost_nor_doubled(begin):
     assert CDS not in types(talk.ack(CDS))
 
 
+@pytest.mark.shows("P-099", "T-OR-10")
 def test_a_cluster_that_was_removed_and_comes_back_gets_its_endpoints_again(begin):
-    """T-OR-10, P-099."""
     old = snapshot(service("a"), service("b"))
     talk = settled(begin, old, CDS, EDS)
     without = snapshot(service("a"), after=old)
@@ -244,8 +252,8 @@ def test_a_cluster_that_was_removed_and_comes_back_gets_its_endpoints_again(begi
     assert back == [added(talk, {"a": "1"}, b="1"), sent(EDS, b="1")]
 
 
+@pytest.mark.shows("T-OR-10")
 def test_a_cluster_that_comes_back_before_it_was_removed_never_left(begin):
-    """T-OR-10."""
     old = snapshot(service("a"), service("b"), web("l", "a", "b"))
     talk = settled(begin, old)
     without = snapshot(service("a"), web("l", "a"), after=old)
@@ -258,23 +266,24 @@ def test_a_cluster_that_comes_back_before_it_was_removed_never_left(begin):
     assert talk.ack(RDS) == []
 
 
+@pytest.mark.shows("T-OR-12", "T-OR-18")
 def test_endpoints_that_change_are_sent_alone(begin):
-    """T-OR-12, T-OR-18."""
     talk = settled(begin, BLUE)
 
     changed = snapshot(cluster("blue"), endpoints("blue", "2"), web("l", "blue"), after=BLUE)
     assert talk.offer(changed) == [sent(EDS, blue="2")]
 
 
+@pytest.mark.shows("P-065", "T-OR-13")
 def test_a_cluster_without_instances_is_answered(begin):
-    """T-OR-13, P-065."""
     talk = begin(snapshot(cluster("a"), endpoints("a", "")))
 
     assert talk.ask(EDS, "a") == [sent(EDS, a="")]
 
 
+@pytest.mark.shows("T-OR-14")
 def test_a_shared_secret_is_sent_once_for_both_clusters(begin):
-    """T-OR-14: and not again because one of them changed."""
+    """And not again because one of them changed."""
     old = snapshot(service("a"), service("b"), secret("shared"))
     talk = settled(begin, old, CDS, EDS, SDS)
 
@@ -292,8 +301,9 @@ def test_a_rotated_secret_is_sent_alone(begin):
     ]
 
 
+@pytest.mark.shows("T-OR-17", "T-OR-20")
 def test_of_two_clusters_in_warming_one_changes(begin):
-    """T-OR-17, T-OR-20: both get their endpoints, the changed one again."""
+    """Both get their endpoints, the changed one again."""
     old = snapshot(service("a"), service("b"))
     talk = begin(old)
     talk.ask(CDS)
@@ -306,8 +316,9 @@ def test_of_two_clusters_in_warming_one_changes(begin):
     assert assignments == sent(EDS, a="1")
 
 
+@pytest.mark.shows("P-089", "T-OR-19")
 def test_the_snapshot_moves_between_clusters_and_endpoints(begin):
-    """T-OR-19, P-089: what is asked for is answered, whatever else the snapshot holds."""
+    """What is asked for is answered, whatever else the snapshot holds."""
     old = snapshot(service("a"))
     talk = begin(old)
     talk.ask(CDS)
@@ -317,16 +328,18 @@ def test_the_snapshot_moves_between_clusters_and_endpoints(begin):
     assert talk.ack(CDS) == [added(talk, {"a": "1"}, x="1")]
 
 
+@pytest.mark.shows("T-SW-15")
 def test_a_cluster_that_is_only_removed_goes_at_once(begin):
-    """T-SW-15: nothing is new, and no route leads there."""
+    """Nothing is new, and no route leads there."""
     old = snapshot(service("a"), service("b"), web("l", "a"))
     talk = settled(begin, old)
 
     assert talk.offer(snapshot(service("a"), web("l", "a"), after=old)) == [gone(talk, "b", a="1")]
 
 
+@pytest.mark.shows("P-094")
 def test_a_removal_waits_for_routes_that_turn_out_to_have_nothing_to_say(begin):
-    """P-094: changed and changed back while unanswered; nobody else would remind of the removal."""
+    """Changed and changed back while unanswered; nobody else would remind of the removal."""
     old = snapshot(service("a"), service("b"), web("l", "a"))
     talk = settled(begin, old)
     pushed = snapshot(service("a"), service("b"), listener("l"), routes("l", "a", "b"), after=old)
@@ -341,8 +354,8 @@ def test_a_removal_waits_for_routes_that_turn_out_to_have_nothing_to_say(begin):
     assert talk.ack(RDS) == [gone(talk, "b", a="1")]
 
 
+@pytest.mark.shows("P-094")
 def test_a_removal_is_not_forgotten_when_the_routes_change_back(begin):
-    """P-094."""
     old = snapshot(service("a"), service("b"), web("l", "a"))
     talk = settled(begin, old)
     pushed = snapshot(service("a"), service("b"), listener("l"), routes("l", "a", "a"), after=old)
@@ -355,8 +368,9 @@ def test_a_removal_is_not_forgotten_when_the_routes_change_back(begin):
     assert talk.ack(RDS) == [gone(talk, "b", a="1")]
 
 
+@pytest.mark.shows("T-SW-12")
 def test_a_narrowed_list_of_clusters_does_not_keep_the_others():
-    """T-SW-12: what is left to go is only what was wanted."""
+    """What is left to go is only what was wanted."""
     old = snapshot(service("a"), service("b"))
     talk = SotwTalk(old)
     talk.ask(CDS, "a", "b")

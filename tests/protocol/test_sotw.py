@@ -48,16 +48,16 @@ def after(snap, *drafts):
 
 
 @pytest.mark.parametrize(("type_url", "make"), FULL)
+@pytest.mark.shows("P-060", "T-SW-01")
 def test_a_wildcard_is_answered_by_one_response_with_everything(type_url, make):
-    """T-SW-01, P-060."""
     talk = SotwTalk(after(EMPTY, make("a"), make("b"), make("c")))
 
     assert talk.ask(type_url) == [sent(type_url, a="1", b="1", c="1")]
 
 
 @pytest.mark.parametrize(("type_url", "make"), FULL)
+@pytest.mark.shows("P-020", "P-060", "T-SW-02")
 def test_a_change_of_one_sends_all(type_url, make):
-    """T-SW-02, P-020, P-060."""
     old = after(EMPTY, make("a"), make("b"))
     talk = SotwTalk(old)
     (first,) = talk.ask(type_url)
@@ -70,8 +70,8 @@ def test_a_change_of_one_sends_all(type_url, make):
 
 
 @pytest.mark.parametrize(("type_url", "make"), FULL)
+@pytest.mark.shows("T-SW-03")
 def test_an_addition_sends_all(type_url, make):
-    """T-SW-03."""
     old = after(EMPTY, make("a"))
     talk = SotwTalk(old)
     talk.ask(type_url)
@@ -81,13 +81,13 @@ def test_an_addition_sends_all(type_url, make):
 
 
 @pytest.mark.parametrize("type_url", [CDS, EDS])
+@pytest.mark.shows("P-064", "T-SW-04")
 def test_only_what_is_named_is_sent(type_url):
-    """T-SW-04, P-064."""
     assert SotwTalk(ABCD).ask(type_url, "b", "d") == [sent(type_url, b="1", d="1")]
 
 
+@pytest.mark.shows("T-SW-05")
 def test_a_change_within_named_clusters_sends_all_of_them():
-    """T-SW-05."""
     talk = SotwTalk(ABCD)
     talk.ask(CDS, "b", "d")
     talk.ack(CDS)
@@ -97,8 +97,8 @@ def test_a_change_within_named_clusters_sends_all_of_them():
 
 
 @pytest.mark.parametrize(("type_url", "make"), PARTIAL)
+@pytest.mark.shows("P-042", "P-062", "T-SW-06")
 def test_a_change_within_named_endpoints_or_secrets_sends_what_changed(type_url, make):
-    """T-SW-06, P-042, P-062."""
     old = snapshot(make("b"), make("d"))
     talk = SotwTalk(old)
     talk.ask(type_url, "b", "d")
@@ -107,8 +107,8 @@ def test_a_change_within_named_endpoints_or_secrets_sends_what_changed(type_url,
     assert talk.offer(snapshot(make("b", "2"), make("d"), after=old)) == [sent(type_url, b="2")]
 
 
+@pytest.mark.shows("T-SW-06")
 def test_a_change_of_routes_sends_what_changed():
-    """T-SW-06 for RDS."""
     old = snapshot(service("a"), service("b"), web("x", "a"), web("y", "a"))
     talk = SotwTalk(old)
     talk.ask(RDS, "x", "y")
@@ -119,8 +119,8 @@ def test_a_change_of_routes_sends_what_changed():
 
 
 @pytest.mark.parametrize("type_url", [CDS, EDS])
+@pytest.mark.shows("T-SW-07")
 def test_a_change_of_what_is_not_named_is_not_sent(type_url):
-    """T-SW-07."""
     talk = SotwTalk(ABC)
     talk.ask(type_url, "b")
     talk.ack(type_url)
@@ -128,8 +128,9 @@ def test_a_change_of_what_is_not_named_is_not_sent(type_url):
     assert talk.offer(snapshot(cluster("a", "2"), endpoints("a", "2"), service("b"), after=ABC)) == []
 
 
+@pytest.mark.shows("P-053", "T-SW-08")
 def test_a_name_that_is_not_there_is_sent_when_it_comes():
-    """T-SW-08, P-053: clusters together, secrets alone."""
+    """Clusters together, secrets alone."""
     old = snapshot(service("a"), secret("a"))
     talk = SotwTalk(old)
     assert talk.ask(CDS, "a", "z") == [sent(CDS, a="1")]
@@ -145,8 +146,8 @@ def test_a_name_that_is_not_there_is_sent_when_it_comes():
     ("type_url", "expected"),
     [(CDS, sent(CDS, a="1", b="1")), (EDS, sent(EDS, b="1")), (SDS, sent(SDS, b="1"))],
 )
+@pytest.mark.shows("P-041", "T-SW-09")
 def test_a_name_added_at_the_same_version_is_sent(type_url, expected):
-    """T-SW-09, P-041."""
     talk = SotwTalk(snapshot(service("a"), service("b"), secret("a"), secret("b")))
     (first,) = talk.ask(type_url, "a")
     talk.ack(type_url)
@@ -154,8 +155,8 @@ def test_a_name_added_at_the_same_version_is_sent(type_url, expected):
     assert talk.ask(type_url, "a", "b", version=first.version) == [expected]
 
 
+@pytest.mark.shows("T-SW-10")
 def test_an_unknown_name_added_is_silence_and_remembered():
-    """T-SW-10."""
     old = snapshot(secret("a"))
     talk = SotwTalk(old)
     talk.ask(SDS, "a")
@@ -165,8 +166,8 @@ def test_an_unknown_name_added_is_silence_and_remembered():
 
 
 @pytest.mark.parametrize("type_url", [CDS, EDS])
+@pytest.mark.shows("P-040", "T-SW-11")
 def test_names_in_another_order_are_the_same_names(type_url):
-    """T-SW-11, P-040."""
     talk = SotwTalk(ABC)
     talk.ask(type_url, "a", "b")
 
@@ -174,8 +175,8 @@ def test_names_in_another_order_are_the_same_names(type_url):
 
 
 @pytest.mark.parametrize("type_url", [CDS, EDS])
+@pytest.mark.shows("P-043", "T-SW-12")
 def test_a_name_left_out_is_not_sent_any_more(type_url):
-    """T-SW-12, P-043."""
     old = snapshot(service("a"), service("b"))
     talk = SotwTalk(old)
     talk.ask(type_url, "a", "b")
@@ -191,8 +192,8 @@ def test_a_name_left_out_is_not_sent_any_more(type_url):
 
 @pytest.mark.parametrize("nothing", [(), ("",)])
 @pytest.mark.parametrize("type_url", [CDS, EDS, SDS])
+@pytest.mark.shows("P-044", "P-045", "T-SW-13", "T-SW-14")
 def test_naming_nothing_ends_a_subscription_and_it_may_come_again(type_url, nothing):
-    """T-SW-13, T-SW-14, P-044, P-045."""
     old = snapshot(service("a"), secret("a"))
     talk = SotwTalk(old)
     first = talk.ask(type_url, "a")
@@ -205,8 +206,8 @@ def test_naming_nothing_ends_a_subscription_and_it_may_come_again(type_url, noth
 
 
 @pytest.mark.parametrize(("type_url", "make"), FULL)
+@pytest.mark.shows("P-061", "T-CA-08", "T-SW-15")
 def test_the_last_one_leaves_an_empty_response(type_url, make):
-    """T-SW-15, P-061."""
     old = after(EMPTY, make("a"))
     talk = SotwTalk(old)
     talk.ask(type_url)
@@ -215,8 +216,8 @@ def test_the_last_one_leaves_an_empty_response(type_url, make):
     assert talk.offer(snapshot(after=old)) == [sent(type_url)]
 
 
+@pytest.mark.shows("P-062", "T-CA-08", "T-SW-16")
 def test_endpoints_leave_with_their_cluster_and_without_a_word():
-    """T-SW-16, P-062."""
     talk = SotwTalk(ABC)
     talk.ask(CDS)
     talk.ask(EDS, "a", "b", "c")
@@ -226,13 +227,15 @@ def test_endpoints_leave_with_their_cluster_and_without_a_word():
     assert talk.offer(snapshot(service("a"), service("b"), after=ABC)) == [sent(CDS, a="1", b="1")]
 
 
+@pytest.mark.shows("P-065", "P-066")
 def test_endpoints_that_are_asked_for_are_answered_even_if_there_are_none():
-    """P-065, P-066: silence would keep the cluster in warming for 15 s."""
+    """Silence would keep the cluster in warming for 15 s."""
     assert SotwTalk(snapshot(service("a"))).ask(EDS, "a", "z") == [sent(EDS, a="1", z="")]
 
 
+@pytest.mark.shows("P-065", "T-OR-18", "T-SW-16")
 def test_a_cluster_that_loses_its_last_instance_gets_an_empty_assignment():
-    """T-SW-16, T-OR-18: and stays as it is."""
+    """And stays as it is."""
     old = snapshot(service("a"))
     talk = SotwTalk(old)
     talk.ask(CDS)
@@ -244,8 +247,8 @@ def test_a_cluster_that_loses_its_last_instance_gets_an_empty_assignment():
 
 
 @pytest.mark.parametrize("type_url", [CDS, LDS, EDS, SDS])
+@pytest.mark.shows("P-027", "P-037", "T-SW-17")
 def test_an_ack_is_not_answered(type_url):
-    """T-SW-17, P-027, P-037."""
     talk = SotwTalk(snapshot(service("a"), secret("a"), web("a", "a")))
     talk.ask(type_url, "a")
 
@@ -253,8 +256,8 @@ def test_an_ack_is_not_answered(type_url):
 
 
 @pytest.mark.parametrize("nonce", ["1", "xyz"])
+@pytest.mark.shows("P-025", "T-SW-18")
 def test_an_old_nonce_changes_nothing(nonce):
-    """T-SW-18, P-025."""
     talk = SotwTalk(ABC)
     talk.ask(EDS, "a")
     talk.ask(EDS, "a", "b")
@@ -265,8 +268,8 @@ def test_an_old_nonce_changes_nothing(nonce):
     assert talk.machine.types[EDS].subscription.names == {"a", "b"}
 
 
+@pytest.mark.shows("P-026", "T-SW-19")
 def test_a_name_sent_with_an_old_nonce_is_answered_once_it_comes_again():
-    """T-SW-19, P-026."""
     talk = SotwTalk(ABC)
     (first,) = talk.ask(EDS, "a")
     talk.ask(EDS, "a", "b")
@@ -276,12 +279,12 @@ def test_a_name_sent_with_an_old_nonce_is_answered_once_it_comes_again():
     assert talk.ask(EDS, "a", "b", "c") == []
 
 
+@pytest.mark.shows("P-036", "T-SW-20")
 def test_of_requests_that_wait_only_the_last_counts():
-    """T-SW-20, P-036."""
     talk = SotwTalk(snapshot(service("a"), service("b"), secret("a")))
     for names in (["a"], ["a", "b"], ["b"]):
         for type_url in (EDS, SDS):
-            talk.machine.receive(request_for(type_url, names))
+            talk.machine.receive(request_for(type_url, names), 0.0)
 
     assert talk.outbox() == [sent(EDS, b="1")]
 
@@ -290,8 +293,8 @@ def request_for(type_url, names):
     return DiscoveryRequest(type_url=type_url, resource_names=names)
 
 
+@pytest.mark.shows("P-036", "T-SW-21")
 def test_what_is_not_wanted_any_more_when_its_turn_comes_is_not_sent():
-    """T-SW-21, P-036."""
     talk = SotwTalk(ABC)
     talk.ask(EDS, "a", "b")
     changed = snapshot(*(d for n in "abc" for d in (cluster(n), endpoints(n, "2"))), after=ABC)
@@ -301,13 +304,13 @@ def test_what_is_not_wanted_any_more_when_its_turn_comes_is_not_sent():
 
 
 @pytest.mark.parametrize("version", ["", "ü 漢", "x" * 1024, "1"])
+@pytest.mark.shows("P-020", "T-SW-22")
 def test_a_version_is_only_compared(version):
-    """T-SW-22, P-020."""
     assert SotwTalk(ABC).ask(CDS, version=version) == [sent(CDS, a="1", b="1", c="1")]
 
 
+@pytest.mark.shows("P-021", "P-022", "T-SW-23")
 def test_equal_content_is_the_same_snapshot_and_nothing_is_sent():
-    """T-SW-23, P-021."""
     talk = SotwTalk(ABC)
     talk.ask(CDS)
     talk.ack(CDS)
@@ -317,16 +320,16 @@ def test_equal_content_is_the_same_snapshot_and_nothing_is_sent():
     assert talk.offer(snapshot(service("a"), service("b"), service("c"))) == []
 
 
+@pytest.mark.shows("P-004", "T-SW-24")
 def test_each_type_has_its_version():
-    """T-SW-24, P-004."""
     new = snapshot(cluster("a"), endpoints("a", "2"), service("b"), service("c"), after=ABC)
     changed = [one for one in (CDS, EDS, LDS, RDS, SDS) if new.sets[one].version != ABC.sets[one].version]
 
     assert changed == [EDS]
 
 
+@pytest.mark.shows("P-004", "T-SW-25")
 def test_the_nonce_of_another_type_acknowledges_nothing():
-    """T-SW-25, P-004."""
     talk = SotwTalk(ABC)
     talk.ask(CDS)
     (other,) = talk.ask(EDS, "a")
@@ -336,8 +339,8 @@ def test_the_nonce_of_another_type_acknowledges_nothing():
 
 
 @pytest.mark.parametrize("type_url", [CDS, EDS])
+@pytest.mark.shows("P-046", "T-SW-26")
 def test_a_star_is_everything_of_any_type(type_url):
-    """T-SW-26, P-046."""
     talk = SotwTalk(ABC)
     assert talk.ask(type_url, "*") == [sent(type_url, a="1", b="1", c="1")]
     talk.ack(type_url)
@@ -346,44 +349,44 @@ def test_a_star_is_everything_of_any_type(type_url):
     assert talk.offer(new) == [sent(type_url, **whole)]
 
 
+@pytest.mark.shows("P-063", "T-SW-27")
 def test_of_two_drafts_of_one_name_one_is_served():
-    """T-SW-27, P-063."""
     talk = SotwTalk(build({SDS: [secret("a"), secret("a", "2")]}, (), EMPTY))
 
     assert talk.ask(SDS, "a") == [sent(SDS, a="2")]
 
 
+@pytest.mark.shows("P-047", "T-DL-15")
 def test_nothing_named_of_endpoints_is_nothing():
-    """T-DL-15 in this variant, P-047."""
     assert [SotwTalk(ABC).ask(type_url) for type_url in (EDS, RDS, SDS)] == [[], [], []]
 
 
+@pytest.mark.shows("P-011")
 def test_a_type_this_server_does_not_know_costs_nothing():
-    """P-011."""
     talk = SotwTalk(ABC)
     assert talk._receive(request_for("type.googleapis.com/no.such.Type", ["x"])) == []
 
     assert talk.ask(CDS, "a") == [sent(CDS, a="1")]
 
 
+@pytest.mark.shows("P-003", "T-ST-01")
 def test_a_request_without_a_type_breaks_the_protocol():
-    """P-003, T-ST-01."""
     with pytest.raises(ProtocolError, match="type_url"):
         SotwTalk(ABC)._receive(request_for("", []))
 
 
+@pytest.mark.shows("P-014")
 def test_the_server_names_itself_once_a_stream():
-    """P-014."""
     machine = SotwTalk(ABC).machine
-    machine.receive(request_for(CDS, []))
-    machine.receive(request_for(EDS, ["a"]))
-    messages = [DiscoveryResponse.FromString(one.payload) for one in machine.outbox()]
+    machine.receive(request_for(CDS, []), 0.0)
+    machine.receive(request_for(EDS, ["a"]), 0.0)
+    messages = [DiscoveryResponse.FromString(one.payload) for one in machine.outbox(0.0)]
 
     assert [message.control_plane.identifier for message in messages] == ["test", ""]
 
 
+@pytest.mark.shows("T-OR-15")
 def test_what_does_not_close_is_left_out_and_said():
-    """T-OR-15."""
     broken = build({LDS: [listener("l")], RDS: [routes("l", "nowhere")]}, (), EMPTY)
 
     assert SotwTalk(broken).ask(LDS) == [sent(LDS)]
@@ -391,8 +394,9 @@ def test_what_does_not_close_is_left_out_and_said():
 
 
 @pytest.mark.parametrize("variant", TALKS)
+@pytest.mark.shows("P-015", "P-016", "P-023")
 def test_a_response_is_of_one_type_and_has_a_nonce(variant):
-    """P-015, P-016, P-023: what talk.py holds of every response, once in the open."""
+    """What talk.py holds of every response, once in the open."""
     talk = TALKS[variant](ABC)
     responses = [*talk.ask(CDS), *talk.ask(EDS, "a"), *talk.ack(CDS), *talk.ask(EDS, "b")]
 

@@ -26,6 +26,7 @@ SOME = False
         pytest.param([[], []], ALL, set(), id="P-047 the legacy wildcard lasts while nothing is named"),
     ],
 )
+@pytest.mark.shows("P-044", "P-045", "P-046", "P-047", "P-048", "P-049")
 def test_sotw_requests_for_clusters(requests, wildcard, names):
     subscription = Subscription(legacy_wildcard=True)
     for request in requests:
@@ -34,8 +35,9 @@ def test_sotw_requests_for_clusters(requests, wildcard, names):
     assert (subscription.wildcard, subscription.names) == (wildcard, names)
 
 
+@pytest.mark.shows("P-047")
 def test_naming_nothing_is_no_wildcard_where_there_is_no_legacy_one():
-    """P-047: only clusters and listeners have it."""
+    """Only clusters and listeners have it."""
     subscription = Subscription(legacy_wildcard=False)
 
     assert subscription.replace([]) == frozenset()
@@ -55,6 +57,7 @@ def test_naming_nothing_is_no_wildcard_where_there_is_no_legacy_one():
         pytest.param([["*"], ["*", "A"]], {"A"}, id="P-041 a name beside the wildcard"),
     ],
 )
+@pytest.mark.shows("P-040", "P-041", "P-043")
 def test_what_a_sotw_request_adds(requests, added):
     subscription = Subscription(legacy_wildcard=True)
     for request in requests[:-1]:
@@ -84,6 +87,7 @@ def test_what_a_sotw_request_adds(requests, added):
         pytest.param([(["A"], []), ([], []), ([], [])], SOME, {"A"}, id="an ACK changes nothing"),
     ],
 )
+@pytest.mark.shows("P-045", "P-046", "P-047", "P-050", "P-052", "P-075", "T-DL-12", "T-DL-13", "T-DL-14")
 def test_delta_requests_for_clusters(requests, wildcard, names):
     subscription = Subscription(legacy_wildcard=True)
     for subscribe, unsubscribe in requests:
@@ -92,8 +96,8 @@ def test_delta_requests_for_clusters(requests, wildcard, names):
     assert (subscription.wildcard, subscription.names) == (wildcard, names)
 
 
+@pytest.mark.shows("T-DL-15")
 def test_an_empty_first_delta_request_is_no_wildcard_where_there_is_no_legacy_one():
-    """T-DL-15."""
     subscription = Subscription(legacy_wildcard=False)
     subscription.change([], [])
 

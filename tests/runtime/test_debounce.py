@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from tests.runtime.clock import run
 from xds_server.runtime.debounce import Pace, bursts
 
@@ -27,18 +29,22 @@ def acts(*changes, until=100.0, busy=0.0):
     return run(play())
 
 
+@pytest.mark.shows("P-118", "T-CA-17")
 def test_a_lone_change_is_acted_on_at_once():
     assert acts(5.0) == [5.0]
 
 
+@pytest.mark.shows("T-CA-17")
 def test_changes_far_apart_are_all_acted_on_at_once():
     assert acts(5.0, 6.5, 20.0) == [5.0, 6.5, 20.0]
 
 
+@pytest.mark.shows("P-118", "T-CA-17")
 def test_a_burst_is_acted_on_at_its_beginning_and_when_it_is_quiet():
     assert acts(5.0, 5.1, 5.2, 5.3) == [5.0, 6.3]
 
 
+@pytest.mark.shows("P-118", "T-CA-17")
 def test_a_burst_that_does_not_end_is_acted_on_after_the_bound():
     changes = [5.0 + 0.5 * number for number in range(60)]
 
@@ -49,6 +55,7 @@ def test_without_a_change_nothing_is_done():
     assert acts() == []
 
 
+@pytest.mark.shows("T-CA-17")
 def test_a_change_while_it_is_acted_is_not_lost():
     assert acts(5.0, 5.5, busy=3.0) == [5.0, 9.0]
 

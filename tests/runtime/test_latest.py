@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from tests.rig.eventually import eventually
 from xds_server.runtime.latest import Latest
 
@@ -56,6 +58,7 @@ async def test_a_reader_that_keeps_up_sees_every_value():
     reading.cancel()
 
 
+@pytest.mark.shows("T-CA-09", "T-CA-16")
 async def test_a_slow_reader_skips_to_the_newest_and_never_delays_the_writer():
     cell, fast, slow = Latest(), [], []
     gate = asyncio.Event()
@@ -88,6 +91,7 @@ async def test_a_reader_that_comes_late_sees_the_newest_alone():
     assert await anext(cell.values()) == 4
 
 
+@pytest.mark.shows("T-CA-06")
 async def test_a_value_that_came_while_the_reader_was_busy_is_not_lost():
     cell = Latest(1)
     values = cell.values()

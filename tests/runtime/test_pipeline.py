@@ -9,11 +9,11 @@ from tests.rig.eventually import eventually
 from tests.runtime.inputs import LOOPBACK, Inputs, catalog
 from xds_server import telemetry
 from xds_server.model.problem import Code
-from xds_server.model.proxy import Group
+from xds_server.model.proxy import Group, Proxy
 from xds_server.model.types import TypeUrl
 from xds_server.runtime import pipeline as module
 from xds_server.runtime.debounce import Pace
-from xds_server.runtime.pipeline import MAX_GROUPS, TooManyGroupsError
+from xds_server.runtime.pipeline import MAX_KINDS, TooManyKindsError
 from xds_server.translate import Translator
 
 
@@ -24,6 +24,10 @@ async def running(inputs):
         yield inputs.pipeline
     finally:
         task.cancel()
+
+
+def proxy(admin_port, agent="envoy 1.40.0"):
+    return Proxy(id="edge-1", agent=agent, group=Group(admin_port=admin_port))
 
 
 def clusters(snapshot):
@@ -82,6 +86,7 @@ async def test_an_input_that_changes_nothing_makes_no_snapshot():
         assert pipeline.snapshot.value is first
 
 
+@pytest.mark.shows("T-CA-12")
 async def test_what_did_not_change_is_the_same_object():
     first = catalog(user=8001, order=8002)
     inputs = Inputs(first)
@@ -102,6 +107,7 @@ async def test_what_did_not_change_is_the_same_object():
     assert new.changed_since(old.sequence) == {TypeUrl.ENDPOINTS: {"user"}}
 
 
+@pytest.mark.shows("P-118", "T-CA-03")
 async def test_a_burst_of_inputs_becomes_few_snapshots():
     inputs = Inputs(catalog(user=8001), Pace(quiet=0.05, at_most=1.0))
     async with running(inputs) as pipeline:
@@ -117,50 +123,64 @@ async def test_a_burst_of_inputs_becomes_few_snapshots():
         assert inputs.catalog.value.services["user"].instances[0].port == int(last)
 
 
-async def test_a_group_is_built_when_its_first_stream_joins_and_forgotten_with_its_last():
+@pytest.mark.shows("T-CA-13", "T-CA-14")
+async def test_a_group_is_built_when_its_first_stream_joins():
     inputs = Inputs(catalog(user=8001, admin=19000))
-    group = Group(admin_port=19000)
     async with running(inputs) as pipeline:
         await pipeline.snapshot.get()
-        with pipeline.join(group) as one, pipeline.join(group) as other:
+        with pipeline.join(proxy(19000)) as one, pipeline.join(proxy(19000)) as other:
             assert one is other
-            assert one is not pipeline.snapshot
+            assert one.snapshots.value is not pipeline.snapshot.value
             # No endpoint may point at the proxies' own admin port.
-            codes = [problem.code for problem in one.value.problems]
+            codes = [problem.code for problem in one.snapshots.value.problems]
             assert codes == [Code.ENDPOINT_PORT_DENIED]
             assert pipeline.snapshot.value.problems == ()
+            assert [problem.code for problem in pipeline.problems] == codes
 
             inputs.catalog.publish(catalog(user=8001))
-            await eventually(lambda: clusters(one.value) == ["user"])
-        with pipeline.join(group) as again:
-            assert again is not one
+            await eventually(lambda: clusters(one.snapshots.value) == ["user"])
 
 
-async def test_the_group_of_everyone_outlives_its_streams():
+@pytest.mark.shows("T-CA-15")
+async def test_a_kind_without_streams_is_remembered_but_not_built():
     inputs = Inputs(catalog(user=8001))
     async with running(inputs) as pipeline:
         await pipeline.snapshot.get()
-        with pipeline.join(Group()) as joined:
-            assert joined is pipeline.snapshot
+        with pipeline.join(proxy(19000)) as first:
+            pass
         inputs.catalog.publish(catalog(order=8001))
-
         await eventually(lambda: clusters(pipeline.snapshot.value) == ["order"])
+        assert clusters(first.snapshots.value) == ["user"]
+
+        with pipeline.join(proxy(19000)) as again:
+            assert again is first
+            assert clusters(again.snapshots.value) == ["order"]
 
 
-async def test_there_is_a_bound_to_groups():
+async def test_two_versions_of_the_software_are_two_kinds_with_the_same_snapshot():
+    inputs = Inputs(catalog(user=8001))
+    async with running(inputs) as pipeline:
+        await pipeline.snapshot.get()
+        with pipeline.join(proxy(1, "envoy 1.40.0")) as new, pipeline.join(proxy(1, "envoy 1.36.0")) as old:
+            assert new is not old
+            assert new.snapshots.value is old.snapshots.value
+
+
+async def test_there_is_a_bound_to_kinds():
     pipeline = Inputs(catalog(user=8001)).pipeline
     with contextlib.ExitStack() as stack:
-        for number in range(1, MAX_GROUPS):
-            stack.enter_context(pipeline.join(Group(admin_port=number)))
-        with pytest.raises(TooManyGroupsError), pipeline.join(Group(admin_port=60000)):
+        for number in range(1, MAX_KINDS + 1):
+            stack.enter_context(pipeline.join(proxy(number)))
+        with pytest.raises(TooManyKindsError), pipeline.join(proxy(60000)):
             pass
         # One that is there already has room.
-        with pipeline.join(Group(admin_port=1)), pipeline.join(Group()):
+        with pipeline.join(proxy(1)):
             pass
-    with pipeline.join(Group(admin_port=60000)) as joined:
-        assert joined.value is not None
+    with pipeline.join(proxy(60000)) as joined:
+        assert joined.snapshots.value is not None
 
 
+@pytest.mark.shows("P-119", "T-CA-13", "T-LM-07")
 async def test_a_build_that_fails_leaves_the_last_good_snapshot(monkeypatch, caplog):
     inputs = Inputs(catalog(user=8001))
     async with running(inputs) as pipeline:
@@ -180,20 +200,6 @@ async def test_a_build_that_fails_leaves_the_last_good_snapshot(monkeypatch, cap
 
         inputs.catalog.publish(catalog(third=8003))
         await eventually(lambda: clusters(pipeline.snapshot.value) == ["third"])
-
-
-async def test_the_metrics_count_problems_by_code():
-    inputs = Inputs(catalog(user=0))
-    async with running(inputs) as pipeline:
-        snapshot = await pipeline.snapshot.get()
-        (problem,) = snapshot.problems
-
-        def problems(code):
-            return telemetry.REGISTRY.get_sample_value("xds_problems", {"code": code})
-
-        assert problems(problem.code) == 1
-        inputs.catalog.publish(catalog(user=8001))
-        await eventually(lambda: problems(problem.code) == 0)
 
 
 def test_the_group_of_everyone_says_nothing_of_an_admin_port():

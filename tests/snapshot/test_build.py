@@ -1,6 +1,7 @@
 from collections.abc import Iterable, Mapping
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def versions(snapshot: Snapshot) -> dict[TypeUrl, str]:
 
 
 @given(contents, contents)
+@pytest.mark.shows("P-020", "P-021", "T-CA-14", "T-RC-06")
 def test_equal_content_and_equal_version_go_together(one: Content, other: Content) -> None:
     first, second = after(EMPTY, one), after(EMPTY, other)
 
@@ -66,6 +68,7 @@ def test_equal_content_and_equal_version_go_together(one: Content, other: Conten
 
 
 @given(st.lists(contents, min_size=1, max_size=5))
+@pytest.mark.shows("P-021")
 def test_what_was_there_before_is_not_in_the_version(history: list[Content]) -> None:
     snapshot = EMPTY
     for content in history:
@@ -78,6 +81,7 @@ def test_what_was_there_before_is_not_in_the_version(history: list[Content]) -> 
 
 
 @given(contents, st.randoms(use_true_random=False))
+@pytest.mark.shows("P-022")
 def test_a_set_has_the_same_version_in_any_order(content: Content, random: Random) -> None:
     found = after(EMPTY, content).sets[TypeUrl.CLUSTER]
     resources = list(found.by_name.values())
@@ -157,6 +161,7 @@ def test_a_name_that_changed_and_changed_back_may_be_named_but_has_its_old_versi
 # --- what did not change keeps its identity ------------------------------------------------------------
 
 
+@pytest.mark.shows("T-SW-23")
 def test_nothing_new_gives_back_the_snapshot_itself() -> None:
     first = after(EMPTY, clusters(a=b"1"), [PROBLEM])
 
@@ -179,6 +184,7 @@ def test_a_new_problem_alone_makes_a_snapshot_with_the_same_sets() -> None:
     assert second.changed_since(first.sequence) == {}
 
 
+@pytest.mark.shows("T-CA-12")
 def test_a_changed_resource_leaves_the_others_the_very_objects() -> None:
     first = after(EMPTY, {**clusters(a=b"1", b=b"1"), TypeUrl.ROUTES: {"r": b"1"}})
     second = after(first, {**clusters(a=b"2", b=b"1"), TypeUrl.ROUTES: {"r": b"1"}})

@@ -1,9 +1,12 @@
+import pytest
+
 from xds_server.model.problem import Code
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate import Draft, Reference
 
-CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET = TypeUrl
+CLUSTER, ENDPOINTS, LISTENER = TypeUrl.CLUSTER, TypeUrl.ENDPOINTS, TypeUrl.LISTENER
+ROUTES, SECRET = TypeUrl.ROUTES, TypeUrl.SECRET
 
 
 def draft(type_url: TypeUrl, name: str, *references: tuple[TypeUrl, str]) -> Draft:
@@ -47,6 +50,7 @@ def test_what_closes_is_served() -> None:
     assert snapshot.problems == ()
 
 
+@pytest.mark.shows("T-OR-15")
 def test_what_leads_nowhere_is_left_out_with_all_that_leads_to_it() -> None:
     snapshot = made(*(one for one in WHOLE if one.type is not ENDPOINTS), *OTHERS)
 
@@ -70,12 +74,14 @@ def test_what_leads_nowhere_is_left_out_with_all_that_leads_to_it() -> None:
     ]
 
 
+@pytest.mark.shows("T-OR-15")
 def test_one_of_two_references_is_not_enough() -> None:
     snapshot = made(*(one for one in WHOLE if one.type is not SECRET))
 
     assert names(snapshot) == {"RouteConfiguration r", "Cluster c", "ClusterLoadAssignment c"}
 
 
+@pytest.mark.shows("T-OR-15")
 def test_a_reference_is_to_a_type_as_well_as_a_name() -> None:
     snapshot = made(draft(CLUSTER, "x", (ENDPOINTS, "x")), draft(SECRET, "x"))
 

@@ -44,6 +44,7 @@ def test_state_of_the_world_reads_back_in_both_decoders() -> None:
     ]
 
 
+@pytest.mark.shows("P-070")
 def test_delta_reads_back_in_both_decoders() -> None:
     sent = [resource("user"), resource("order", 9)]
     wire = joined(*(one.delta for one in sent)) + DeltaDiscoveryResponse(nonce="n").SerializeToString()
@@ -78,6 +79,7 @@ def test_every_length_is_told_right(size: int, name: str) -> None:
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50))
+@pytest.mark.shows("P-021")
 def test_equal_content_and_equal_version_go_together(one: bytes, other: bytes) -> None:
     first, second = (
         Resource.of(Draft(type=TypeUrl.CLUSTER, name="x", packed=packed)) for packed in (one, other)
@@ -86,6 +88,7 @@ def test_equal_content_and_equal_version_go_together(one: bytes, other: bytes) -
     assert (first.version == second.version) is (one == other)
 
 
+@pytest.mark.shows("P-021")
 def test_a_version_is_the_same_for_ever() -> None:
     # A change here makes every Envoy be sent everything once more when the server is upgraded.
     made = Resource.of(Draft(type=TypeUrl.CLUSTER, name="x", packed=b"content"))
@@ -93,6 +96,7 @@ def test_a_version_is_the_same_for_ever() -> None:
     assert made.version == "ed7002b439e9ac845f22357d822bac14"
 
 
+@pytest.mark.shows("T-CA-12")
 def test_bytes_are_held_once() -> None:
     draft = Draft(type=TypeUrl.CLUSTER, name="x", packed=b"content")
     made = Resource.of(draft)

@@ -152,6 +152,13 @@ class ListenerKind(StrEnum):
     TCP = "tcp"
 
 
+class Discovery(StrEnum):
+    """What a proxy holds of what an HTTP listener leads to: everything, or what requests have asked for."""
+
+    ALL = "all"
+    ON_DEMAND = "on_demand"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownstreamTls:
     """TLS that a listener terminates with the secret `certificate`.
@@ -168,7 +175,9 @@ class Listener:
     """A listener the operator asked for.
 
     HTTP: `routes` in order, and with `all_services` a virtual host for every HTTP service of the catalog as
-    well. TCP: `targets` are where every connection goes, by weight. `source` says where it was written.
+    well; `discovery` says whether a proxy is told of all that before it is used. TCP: `targets` are where
+    every connection goes, by weight. A delta client that hears nothing for `ttl` seconds closes the
+    listener. `source` says where it was written.
     """
 
     name: str
@@ -178,6 +187,8 @@ class Listener:
     tls: DownstreamTls | None = None
     routes: tuple[Route, ...] = ()
     all_services: bool = False
+    discovery: Discovery = Discovery.ALL
+    ttl: float | None = None
     targets: tuple[WeightedService, ...] = ()
     source: str = ""
 

@@ -27,7 +27,10 @@ class Code(StrEnum):
     LISTENER_UNKNOWN_SERVICE = "listener-unknown-service"
     SECRET_MISSING = "secret-missing"  # noqa: S105 - the code of a problem
     SECRET_INVALID = "secret-invalid"  # noqa: S105 - the code of a problem
+    GRPC_TLS = "grpc-tls"
+    GRPC_ROUTE_TARGET = "grpc-route-target"
     REFERENCE_MISSING = "reference-missing"
+    RESOURCE_REJECTED = "resource-rejected"
     TRANSLATION_FAILED = "translation-failed"
 
 

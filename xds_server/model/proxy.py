@@ -1,23 +1,38 @@
-"""What this server needs to know of a proxy: who it says it is, and which group it is served as."""
+"""What this server needs to know of a client: who it says it is, and which group it is served as."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Client(StrEnum):
+    """The kinds of xDS clients, which accept different resources."""
+
+    ENVOY = "envoy"
+    GRPC = "grpc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Proxies that are served the same resources.
+    """Clients that are served the same resources.
 
     `admin_port` is the port of the proxies' own admin interface, as the generated bootstrap tells it in the
-    node metadata; no endpoint may point at it. None where the node did not say.
+    node metadata; no endpoint may point at it. None where the node did not say. `on_demand` says whether the
+    client can ask for what it needs when it needs it.
     """
 
+    client: Client = Client.ENVOY
     admin_port: int | None = None
+    on_demand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """One connected xDS client, as its first request introduced it: claims, not credentials."""
+    """One connected xDS client, as its first request introduced it: claims, not credentials.
+
+    `agent` is the software and its version, like `envoy 1.40.0`.
+    """
 
     id: str
     cluster: str = ""
+    agent: str = ""
     group: Group = Group()

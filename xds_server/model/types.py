@@ -13,7 +13,11 @@ class TypeUrl(StrEnum):
     ENDPOINTS = _PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
     LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
     ROUTES = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
+    SCOPED_ROUTES = _PREFIX + "envoy.config.route.v3.ScopedRouteConfiguration"
+    VIRTUAL_HOST = _PREFIX + "envoy.config.route.v3.VirtualHost"
     SECRET = _PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
+    EXTENSION = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+    RUNTIME = _PREFIX + "envoy.service.runtime.v3.Runtime"
 
     @property
     def short(self) -> str:

@@ -1,21 +1,54 @@
-"""What one client was sent of one type, what it acknowledged, and what it rejected.
+"""What one client was sent of one type, what it acknowledged, and what it rejected, and when.
 
 `sent` is the newest version of each name that went out (or that a reconnecting client said it has). A
 rejected version stays in `sent`, so it is not sent again until the content changes (P-030); `rejected`
 remembers that the client does not have it (P-032).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
+from xds_server.model.types import TypeUrl
 from xds_server.snapshot import Resource
 
 
+class State(StrEnum):
+    """Where a resource stands with one client."""
+
+    NOT_SENT = "not_sent"
+    SENT = "sent"
+    ACKED = "acked"
+    NACKED = "nacked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceStatus:
+    """One resource as one client has it; versions are empty where there is none, times are Unix seconds.
+
+    `accepted` is the last version the client acknowledged, `rejected` the one it refused, `error` its text.
+    """
+
+    type: TypeUrl
+    name: str
+    state: State
+    sent: str = ""
+    accepted: str = ""
+    rejected: str = ""
+    sent_at: float | None = None
+    answered_at: float | None = None
+    error: str = ""
+
+
 @dataclass(slots=True)
-class Outstanding:
-    """A response that is not acknowledged yet: the versions it carried."""
+class Delivery:
+    """A response on its way, and what became of it. Its resources are let go once it is answered."""
 
     version: str
-    versions: dict[str, str]
+    sent_at: float
+    resources: Mapping[str, Resource] = field(repr=False)
+    answered_at: float | None = None
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -24,29 +57,74 @@ class Ledger:
 
     sent: dict[str, str] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
-    outstanding: dict[str, Outstanding] = field(default_factory=dict)
+    outstanding: dict[str, Delivery] = field(default_factory=dict)
+    """Responses that are not answered, by nonce, oldest first."""
+    _before: dict[str, str] = field(default_factory=dict)
+    """The last accepted version of each name whose sent one is not accepted; empty if there is none."""
+    _deliveries: dict[str, Delivery] = field(default_factory=dict)
+    """The response that carried the sent version of each name."""
 
-    def record(self, nonce: str, version: str, resources: dict[str, Resource]) -> None:
+    def record(self, nonce: str, version: str, resources: Mapping[str, Resource], at: float) -> None:
         """Note a response before it is handed to the transport, as the ACK may overtake (P-024)."""
-        versions = {name: resource.version for name, resource in resources.items()}
-        self.sent.update(versions)
-        self.outstanding[nonce] = Outstanding(version, versions)
+        delivery = Delivery(version, at, resources)
+        self.outstanding[nonce] = delivery
+        for name, resource in resources.items():
+            if name not in self._before:
+                self._before[name] = self.sent.get(name, "")
+            self.sent[name] = resource.version
+            self._deliveries[name] = delivery
 
-    def acknowledge(self, nonce: str) -> None:
+    def bring(self, name: str, version: str) -> None:
+        """Note what a reconnecting client says it has."""
+        self.sent[name] = version
+
+    def acknowledge(self, nonce: str, at: float) -> Delivery:
         """Settle a response: the client has what it carried."""
-        for name in self.outstanding.pop(nonce).versions:
-            self.rejected.pop(name, None)
+        delivery = self.outstanding.pop(nonce)
+        resources = self._answered(delivery, at, "")
+        for name, resource in resources.items():
+            if self.sent.get(name) == resource.version:
+                self._before.pop(name, None)
+                self.rejected.pop(name, None)
+            elif name in self.sent:
+                self._before[name] = resource.version
+        return Delivery(delivery.version, delivery.sent_at, resources)
 
-    def reject(self, nonce: str) -> Outstanding:
+    def reject(self, nonce: str, at: float, error: str) -> Delivery:
         """Settle a response: the client may have part of what it carried, or nothing."""
-        response = self.outstanding.pop(nonce)
+        delivery = self.outstanding.pop(nonce)
+        resources = self._answered(delivery, at, error)
         # What was dropped, or sent again in another version, since then is not at stake any more.
         self.rejected.update(
-            {name: version for name, version in response.versions.items() if self.sent.get(name) == version}
+            {name: one.version for name, one in resources.items() if self.sent.get(name) == one.version}
         )
-        return response
+        return Delivery(delivery.version, delivery.sent_at, resources)
+
+    def _answered(self, delivery: Delivery, at: float, error: str) -> Mapping[str, Resource]:
+        resources, delivery.resources = delivery.resources, {}
+        delivery.answered_at, delivery.error = at, error
+        return resources
 
     def forget(self, name: str) -> None:
         """Note that the client no longer has a resource, or no longer cares."""
-        self.sent.pop(name, None)
-        self.rejected.pop(name, None)
+        for kept in (self.sent, self.rejected, self._before, self._deliveries):
+            kept.pop(name, None)
+
+    def status(self, type_url: TypeUrl, name: str) -> ResourceStatus:
+        """Give where one resource stands."""
+        if name not in self.sent:
+            return ResourceStatus(type=type_url, name=name, state=State.NOT_SENT)
+        delivery = self._deliveries.get(name)
+        unsettled = name in self._before
+        state = State.NACKED if name in self.rejected else State.SENT if unsettled else State.ACKED
+        return ResourceStatus(
+            type=type_url,
+            name=name,
+            state=state,
+            sent=self.sent[name],
+            accepted=self._before[name] if unsettled else self.sent[name],
+            rejected=self.rejected.get(name, ""),
+            sent_at=delivery.sent_at if delivery else None,
+            answered_at=delivery.answered_at if delivery else None,
+            error=delivery.error if delivery and state is State.NACKED else "",
+        )

@@ -1,13 +1,15 @@
 """What both variants share: the types of a stream, the snapshot, and when a cluster may be removed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from envoy.config.core.v3.base_pb2 import ControlPlane
 
+from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
-from xds_server.protocol.ledger import Ledger
-from xds_server.protocol.messages import MAX_ERROR_TEXT, Nack, ProtocolError
+from xds_server.protocol.ledger import Ledger, ResourceStatus
+from xds_server.protocol.limits import check_names
+from xds_server.protocol.messages import MAX_ERROR_TEXT, Answer, ProtocolError, Response
 from xds_server.protocol.order import CHILD, FULL_STATE, ROUTING
 from xds_server.protocol.subscription import Subscription
 from xds_server.snapshot import Resource, Snapshot
@@ -18,9 +20,10 @@ _TYPES: Final = {str(type_url): type_url for type_url in TypeUrl}
 class TypeState:
     """One resource type on one stream: an independent sub-stream with its own nonces (P-004)."""
 
-    def __init__(self, type_url: TypeUrl) -> None:
+    def __init__(self, type_url: TypeUrl, client: Client) -> None:
         self.type = type_url
-        self.subscription = Subscription(legacy_wildcard=type_url in FULL_STATE)
+        # P-055: a gRPC client that names nothing wants nothing.
+        self.subscription = Subscription(legacy_wildcard=type_url in FULL_STATE and client is Client.ENVOY)
         self.ledger = Ledger()
         self.due: set[str] = set()
         """Names to be answered whatever the client is believed to have: it asked, or its copy is void."""
@@ -50,29 +53,60 @@ class TypeState:
 
 
 class Machine:
-    """One stream. Subclasses give `_take` (a request of a known type) and `outbox`."""
+    """One stream. Subclasses give `_take` (a request of a known type) and `_responses`.
 
-    def __init__(self, snapshot: Snapshot, identifier: str) -> None:
+    `client` is the kind of client; `only` is the type of a stream that is for one type, None where types are
+    aggregated. Times are Unix seconds, told by the owner.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        identifier: str,
+        client: Client = Client.ENVOY,
+        only: TypeUrl | None = None,
+    ) -> None:
         self.snapshot = snapshot
         self.types: dict[TypeUrl, TypeState] = {}
+        self._client = client
+        self._only = only
         self._count = 0
         self._identifier: str | None = identifier
+        self._now = 0.0
 
-    def receive(self, request: Any) -> Nack | None:
-        """Take a request; give the rejection it carries, if it carries one.
+    def receive(self, request: Any, at: float) -> Answer | None:
+        """Take a request; give what it says of earlier responses, if it says anything.
 
-        Raises ProtocolError where the request breaks the protocol. A type this server does not serve is
-        passed over in silence, as ending the stream would cut off all other types (P-011).
+        Raises ProtocolError where the request breaks the protocol or a limit. A type this server does not
+        serve never ends the stream, as that would cut off all other types (P-011).
         """
+        self._now = at
+        type_url = self._type_of(request)
+        if type_url is None:
+            self._take_unknown(request)
+            return None
+        state = self.types.get(type_url)
+        if state is None:
+            state = self.types[type_url] = TypeState(type_url, self._client)
+        answer = self._take(state, request)
+        check_names(type_url.short, state.subscription.names)
+        return answer
+
+    def _type_of(self, request: Any) -> TypeUrl | None:
+        """Give the type a request is about, None if it is not served (P-003)."""
+        if self._only is not None:
+            if request.type_url not in ("", self._only):
+                raise ProtocolError(f"this stream is for {self._only.short} only; use the aggregated service")
+            return self._only
         if not request.type_url:
             raise ProtocolError("the request has no type_url; on an aggregated stream each one needs it")
-        type_url = _TYPES.get(request.type_url)
-        if type_url is None:
-            return None
-        return self._take(self.types.setdefault(type_url, TypeState(type_url)), request)
+        return _TYPES.get(request.type_url)
 
-    def _take(self, state: TypeState, request: Any) -> Nack | None:
+    def _take(self, state: TypeState, request: Any) -> Answer | None:
         raise NotImplementedError
+
+    def _take_unknown(self, request: Any) -> None:
+        """Take a request of a type that is not served; to say nothing is right in SotW."""
 
     def offer(self, snapshot: Snapshot) -> None:
         """Take a newer snapshot; what of it the client needs shows in the next `outbox`."""
@@ -85,17 +119,80 @@ class Machine:
                 names = changed.get(state.type, frozenset())
             state.dirty.update(name for name in names if state.subscription.wants(name))
 
+    def outbox(self, at: float) -> list[Response]:
+        """Give the responses to send now, in this order: requests first, then the push, then removals."""
+        self._now = at
+        return list(self._responses())
+
+    def _responses(self) -> Iterator[Response]:
+        raise NotImplementedError
+
+    def status(self) -> Iterator[ResourceStatus]:
+        """Tell of every resource the client was sent or waits for where it stands."""
+        for state in self.types.values():
+            waiting = self._wanted(state).keys() - state.ledger.sent.keys()
+            for name in sorted({*state.ledger.sent, *waiting}):
+                yield state.ledger.status(state.type, name)
+
     # --- for the variants ------------------------------------------------------------------------------
 
     def _resource(self, state: TypeState, name: str) -> Resource | None:
-        return self.snapshot.resource(state.type, name)
+        """Give a resource as this client is to have it: what is on demand only if it names it (P-084)."""
+        resource = self.snapshot.resource(state.type, name)
+        if resource is not None and resource.on_demand and name not in state.subscription.names:
+            return None
+        return resource
 
     def _wanted(self, state: TypeState) -> dict[str, Resource]:
-        """Give every resource of the snapshot that the client subscribes to."""
-        available = self.snapshot.sets[state.type].by_name
-        if state.subscription.wildcard:
-            return dict(available)
-        return {name: available[name] for name in sorted(state.subscription.names) if name in available}
+        """Give every resource of the snapshot that the client subscribes to, by name in sorted order."""
+        available = self.snapshot.sets[state.type]
+        named = {name: one for name in state.subscription.names if (one := available.get(name)) is not None}
+        if not state.subscription.wildcard:
+            return {name: named[name] for name in sorted(named)}
+        if named.keys() <= available.wildcard.keys():
+            return dict(available.wildcard)
+        both = {**available.wildcard, **named}
+        return {name: both[name] for name in sorted(both)}
+
+    def _differing(self, state: TypeState) -> Iterator[tuple[str, Resource | None]]:
+        """Give the dirty names whose content is not what was sent; the resource is None where it is gone."""
+        for name in sorted(state.dirty):
+            resource = self._resource(state, name)
+            if resource is None:
+                if name in state.ledger.sent:
+                    yield name, None
+            elif state.ledger.sent.get(name) != resource.version:
+                yield name, resource
+
+    def _brought(self, state: TypeState, resources: Mapping[str, Resource]) -> Answer | None:
+        """Tell of what a reconnecting client has already."""
+        if not resources:
+            return None
+        return Answer(type=state.type, nonce="", version="", resources=resources, at=self._now)
+
+    def _foreign_rejection(self, state: TypeState, request: Any) -> Answer | None:
+        """Tell of a rejection that is of no response of this stream (P-029)."""
+        if not request.HasField("error_detail"):
+            return None
+        error = error_text(request)
+        return Answer(type=state.type, nonce="", version="", resources={}, at=self._now, error=error)
+
+    def _settle(self, state: TypeState, request: Any) -> Answer:
+        """Take an ACK or NACK of an outstanding response; only `error_detail` tells which (P-028)."""
+        nonce, error = request.response_nonce, None
+        if request.HasField("error_detail"):
+            error = error_text(request)
+            delivery = state.ledger.reject(nonce, self._now, error)
+        else:
+            delivery = state.ledger.acknowledge(nonce, self._now)
+        return Answer(
+            type=state.type,
+            nonce=nonce,
+            version=delivery.version,
+            resources=delivery.resources,
+            at=self._now,
+            error=error,
+        )
 
     def _void_children(self, parents: Iterable[Resource]) -> None:
         """Make due again the children of parents that are sent: the client drops its copies (P-091)."""
@@ -126,9 +223,9 @@ class Machine:
     def _routes_asked(self) -> bool:
         return any(self.types[type_url].asked for type_url in ROUTING if type_url in self.types)
 
-    def _routing_settled(self) -> bool:
-        """Tell whether the client uses the snapshot's routes, so that what they left may go (P-094)."""
-        return all(self.types[type_url].quiet for type_url in ROUTING if type_url in self.types)
+    def _settled(self, types: Iterable[TypeUrl]) -> bool:
+        """Tell whether the client uses the snapshot's resources of these types, and no older ones (P-094)."""
+        return all(self.types[type_url].quiet for type_url in types if type_url in self.types)
 
     def _next_nonce(self, state: TypeState) -> str:
         """Give a response its nonce, unique on the stream and never empty (P-016, P-023)."""
@@ -142,18 +239,6 @@ class Machine:
         return None if identifier is None else ControlPlane(identifier=identifier)
 
 
-def nack(type_url: TypeUrl, version: str, names: Iterable[str], request: Any) -> Nack:
-    """Describe a rejection."""
-    error = request.error_detail.message[:MAX_ERROR_TEXT]
-    return Nack(type=type_url, version=version, names=tuple(sorted(names)), error=error)
-
-
-def differing(state: TypeState, snapshot: Snapshot) -> Iterator[tuple[str, Resource | None]]:
-    """Give the dirty names whose content is not what was sent; the resource is None where it is gone."""
-    for name in sorted(state.dirty):
-        resource = snapshot.resource(state.type, name)
-        if resource is None:
-            if name in state.ledger.sent:
-                yield name, None
-        elif state.ledger.sent.get(name) != resource.version:
-            yield name, resource
+def error_text(request: Any) -> str:
+    """Give the text of a rejection, cut to what is kept (P-031)."""
+    return str(request.error_detail.message[:MAX_ERROR_TEXT])

@@ -1,9 +1,11 @@
 """What goes in and out of a protocol machine besides snapshots."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from xds_server.model.types import TypeUrl
+from xds_server.snapshot import Resource
 
 MAX_ERROR_TEXT: Final = 1000
 """How much of a client's error text is kept; Envoy has sent more than 8 kB (P-031)."""
@@ -15,19 +17,33 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One discovery response, encoded; `payload` may hold private keys and stays out of the repr."""
+    """One discovery response, encoded; `payload` may hold private keys and stays out of the repr.
 
-    type: TypeUrl
+    `type` is a type URL: one of TypeUrl, or one this server knows nothing of (P-011).
+    """
+
+    type: str
     version: str
     nonce: str
     payload: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nack:
-    """A response the client rejected. `version` is the rejected one, empty where it is not known."""
+class Answer:
+    """What a client made of resources: it has them (an ACK, or what it brought along), or rejects them.
+
+    `error` is the client's text, cut, or None where it accepted. `version` is that of the response, empty in
+    delta and where the response is not known. `at` is a Unix time in seconds.
+    """
 
     type: TypeUrl
+    nonce: str
     version: str
-    names: tuple[str, ...]
-    error: str
+    resources: Mapping[str, Resource]
+    at: float
+    error: str | None = None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether this is a NACK."""
+        return self.error is not None

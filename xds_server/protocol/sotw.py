@@ -1,69 +1,75 @@
 """State of the world: a request names all that is wanted, a CDS or LDS response holds all there is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
+from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
-from xds_server.protocol.machine import Machine, TypeState, differing, nack
-from xds_server.protocol.messages import Nack, Response
-from xds_server.protocol.order import FULL_STATE, PUSH_ORDER
+from xds_server.protocol.machine import Machine, TypeState
+from xds_server.protocol.messages import Answer, Response
+from xds_server.protocol.order import FULL_STATE, PUSH_ORDER, ROUTING
 from xds_server.protocol.subscription import WILDCARD
 from xds_server.snapshot import Resource, Snapshot
 from xds_server.snapshot.snapshot import set_version
 from xds_server.translate.packing import draft
 
+_NOT_FOUND: Final = 5
+"""The gRPC status code of what is not there."""
+
 
 class SotwMachine(Machine):
-    """One `StreamAggregatedResources` stream."""
+    """One `StreamAggregatedResources` stream, or one of a type of its own."""
 
-    def __init__(self, snapshot: Snapshot, identifier: str) -> None:
-        super().__init__(snapshot, identifier)
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        identifier: str,
+        client: Client = Client.ENVOY,
+        only: TypeUrl | None = None,
+    ) -> None:
+        super().__init__(snapshot, identifier, client, only)
         self._held: dict[TypeUrl, dict[str, Resource]] = {type_url: {} for type_url in FULL_STATE}
         """The resources last sent of the full-state types: what a response may have to keep for a while."""
 
-    def _take(self, state: TypeState, request: DiscoveryRequest) -> Nack | None:
-        rejection = None
-        outstanding = state.ledger.outstanding
+    def _take(self, state: TypeState, request: DiscoveryRequest) -> Answer | None:
+        answer = None
         # P-029, T-RC-09: while nothing was sent on this stream, any nonce belongs to another one.
         initial = not (request.response_nonce and state.nonce)
         if initial:
-            if request.HasField("error_detail"):
-                rejection = nack(state.type, "", (), request)
-            outstanding.clear()
-        elif request.response_nonce != state.nonce:
+            answer = self._foreign_rejection(state, request)
+            state.ledger.outstanding.clear()
+        elif request.response_nonce in state.ledger.outstanding:
+            answer = self._settle(state, request)
+        if not initial and request.response_nonce != state.nonce:
             # P-025, P-026: a stale request; its names come again with the answer to the newest response.
-            return None
-        elif outstanding:
-            rejection = self._settle(state, request)
+            return answer
+        if not initial:
+            # What a client skipped before it answered the newest response it will not answer any more.
+            state.ledger.outstanding.clear()
         added = state.subscription.replace(request.resource_names)
         # What was rejected may be there in part, whatever version the client says it has (P-032).
-        if initial and rejection is None and self._is_current(state, request.version_info):
-            return None
+        if initial and answer is None and self._is_current(state, request.version_info):
+            return self._brought(state, self._held[state.type])
         state.due |= added - {WILDCARD}
         if WILDCARD in added:
-            state.dirty |= self.snapshot.sets[state.type].by_name.keys()
+            state.dirty |= self.snapshot.sets[state.type].wildcard.keys()
         # P-043: a list that only got shorter needs no answer.
         state.answer_due |= bool(added)
         self._drop_unwanted(state)
-        return rejection
-
-    def _settle(self, state: TypeState, request: DiscoveryRequest) -> Nack | None:
-        """Take an ACK or NACK of the outstanding response; only `error_detail` tells which (P-028)."""
-        if not request.HasField("error_detail"):
-            state.ledger.acknowledge(request.response_nonce)
-            return None
-        response = state.ledger.reject(request.response_nonce)
-        return nack(state.type, response.version, response.versions, request)
+        return answer
 
     def _is_current(self, state: TypeState, version: str) -> bool:
         """Tell whether a reconnecting client has everything already; the version says so by its content."""
-        current = self.snapshot.sets[state.type]
-        if not (version and state.subscription.wildcard and version == current.version):
+        subscription, current = state.subscription, self.snapshot.sets[state.type]
+        only_wildcard = subscription.wildcard and not subscription.names
+        if not (version and only_wildcard and version == current.version):
             return False
-        state.ledger.sent.update((name, resource.version) for name, resource in current.by_name.items())
-        self._held[state.type] = dict(current.by_name)
+        for name, resource in current.wildcard.items():
+            state.ledger.bring(name, resource.version)
+        self._held[state.type] = dict(current.wildcard)
         return True
 
     def _drop_unwanted(self, state: TypeState) -> None:
@@ -79,11 +85,8 @@ class SotwMachine(Machine):
 
     # --- what to send ------------------------------------------------------------------------------------
 
-    def outbox(self) -> list[Response]:
-        """Give the responses to send now, in push order; of each type one at most is unacknowledged."""
-        return list(self._responses())
-
     def _responses(self) -> Iterator[Response]:
+        """Give the responses in push order; of each type one push at most is unacknowledged."""
         # Clusters once more at the end: what left may go where the routes turned out to have nothing to say.
         for type_url in (*PUSH_ORDER, TypeUrl.CLUSTER):
             state = self.types.get(type_url)
@@ -108,6 +111,7 @@ class SotwMachine(Machine):
             postponed = set()
         changed = [r for name, r in resources.items() if state.ledger.sent.get(name) != r.version]
         owed = state.asked
+        missing = [name for name in state.due if name not in resources]
         state.dirty, state.due, state.answer_due = postponed, set(), False
         if not (changed or leaving or owed):
             return None
@@ -115,36 +119,39 @@ class SotwMachine(Machine):
             state.ledger.forget(name)
         self._held[state.type] = resources
         self._void_children(changed)
-        return self._respond(state, self._full_version(state, resources), resources)
+        return self._respond(state, self._full_version(state, resources), resources, missing)
 
     def _leaving_allowed(self, state: TypeState) -> bool:
         """Tell whether clusters may go: nothing new to send first, and the routes are settled."""
-        new = any(self._resource(state, name) is not None for name, _ in differing(state, self.snapshot))
-        return not new and self._routing_settled()
+        new = any(resource is not None for _, resource in self._differing(state))
+        return not new and self._settled(ROUTING)
 
     def _full_version(self, state: TypeState, resources: dict[str, Resource]) -> str:
         current = self.snapshot.sets[state.type]
-        same = state.subscription.wildcard and len(resources) == len(current.by_name)
+        same = state.subscription.wildcard and len(resources) == len(current.wildcard)
         return current.version if same else set_version(resources.values())
 
     def _partial(self, state: TypeState) -> Response | None:
         """EDS, RDS, SDS: only what changed or was asked for; what is not mentioned stays (P-042, P-062)."""
         resources = {} if self._behind_clusters(state) else self._changes(state)
+        missing = []
         for name in sorted(state.due):
             resource = self._resource(state, name)
             if resource is not None:
                 resources[name] = resource
             elif state.type is TypeUrl.ENDPOINTS:
                 # P-065: silence would keep the cluster in warming for 15 s.
-                resources[name] = _no_endpoints(name)
+                resources[name] = no_endpoints(name)
+            else:
+                missing.append(name)
         state.due, state.answer_due = set(), False
-        if not resources:
+        if not (resources or (missing and self._client is Client.GRPC)):
             return None
-        return self._respond(state, self.snapshot.sets[state.type].version, resources)
+        return self._respond(state, self.snapshot.sets[state.type].version, resources, missing)
 
     def _changes(self, state: TypeState) -> dict[str, Resource]:
         changes = {}
-        for name, changed in differing(state, self.snapshot):
+        for name, changed in self._differing(state):
             if changed is None:
                 # Deletion of these types is implicit in their parents; a later return is sent anew (P-082).
                 state.ledger.forget(name)
@@ -153,18 +160,30 @@ class SotwMachine(Machine):
         state.dirty = set()
         return changes
 
-    def _respond(self, state: TypeState, version: str, resources: dict[str, Resource]) -> Response:
+    def _respond(
+        self, state: TypeState, version: str, resources: dict[str, Resource], missing: Iterable[str]
+    ) -> Response:
         nonce = self._next_nonce(state)
-        # P-025: from now on an answer to an older response is stale.
-        state.ledger.outstanding.clear()
-        state.ledger.record(nonce, version, resources)
+        state.ledger.record(nonce, version, resources, self._now)
         head = DiscoveryResponse(
             version_info=version, type_url=state.type, nonce=nonce, control_plane=self._control_plane()
-        ).SerializeToString()
+        )
+        if self._client is Client.GRPC:
+            # P-105: otherwise a gRPC client waits 15 s before it tells that there is none.
+            for name in missing:
+                _add_not_found(head, state.type, name)
         parts = [part for resource in resources.values() for part in resource.sotw]
-        return Response(type=state.type, version=version, nonce=nonce, payload=b"".join((head, *parts)))
+        payload = b"".join((head.SerializeToString(), *parts))
+        return Response(type=state.type, version=version, nonce=nonce, payload=payload)
 
 
-def _no_endpoints(name: str) -> Resource:
+def _add_not_found(head: DiscoveryResponse, type_url: TypeUrl, name: str) -> None:
+    error = head.resource_errors.add()
+    error.resource_name.name = name
+    error.error_detail.code = _NOT_FOUND
+    error.error_detail.message = f"there is no {type_url.short} {name}"
+
+
+def no_endpoints(name: str) -> Resource:
     """Say explicitly that a cluster has no endpoints."""
     return Resource.of(draft(TypeUrl.ENDPOINTS, name, ClusterLoadAssignment(cluster_name=name)))

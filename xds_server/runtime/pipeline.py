@@ -11,17 +11,18 @@ from typing import Any, Final
 from xds_server import telemetry
 from xds_server.model.catalog import Catalog
 from xds_server.model.policy import Policy
-from xds_server.model.problem import Code
-from xds_server.model.proxy import Group
+from xds_server.model.problem import Problem
+from xds_server.model.proxy import Group, Proxy
 from xds_server.model.secret import Secrets
 from xds_server.runtime.debounce import Pace, bursts
+from xds_server.runtime.kind import Kind
 from xds_server.runtime.latest import Latest
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.telemetry import Event, log
 from xds_server.translate import Translator
 
-MAX_GROUPS: Final = 64
-"""How many groups of proxies are served at once; a group is what a proxy says of itself, so it is bounded."""
+MAX_KINDS: Final = 64
+"""How many kinds of clients are served at once; a kind is what a client says of itself, so it is bounded."""
 
 _UNREAD_WAITS: Final = 0.01
 """Seconds for which the streams have the event loop after a change, before groups without one are built."""
@@ -30,23 +31,34 @@ EVERYONE: Final = Group()
 """The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it."""
 
 
-class TooManyGroupsError(Exception):
-    """More kinds of proxies are connected than this server builds snapshots for."""
+class TooManyKindsError(Exception):
+    """More kinds of clients are connected than this server builds snapshots for."""
 
 
 class _Line:
-    """One group's way from inputs to snapshots."""
+    """One group's way from inputs to snapshots, and on to each kind of client in it."""
 
     def __init__(self, group: Group) -> None:
         self.translator = Translator(group)
         self.snapshot: Latest[Snapshot] = Latest()
-        self.streams = 0
+        self.kinds: dict[str, Kind] = {}
+        self._built_from: tuple[Any, ...] = ()
+        self.streams: Counter[str] = Counter()
+        """Open streams of each kind; those of none are remembered for when such a client comes again."""
 
     def build(self, catalog: Catalog, policy: Policy, secrets: Secrets) -> bool:
         """Build and publish; tell whether the snapshot differs from the one before."""
+        inputs = (catalog, policy, secrets)
+        if self._built_from and all(a is b for a, b in zip(self._built_from, inputs, strict=True)):
+            return False
         translation = self.translator.translate(catalog, policy, secrets)
         previous = self.snapshot.value or EMPTY
-        return self.snapshot.publish(build(translation.drafts, translation.problems, previous))
+        snapshot = build(translation.drafts, translation.problems, previous, translation.derived)
+        published = self.snapshot.publish(snapshot)
+        self._built_from = inputs
+        for kind in self.kinds.values():
+            kind.publish(snapshot)
+        return published
 
 
 class Pipeline:
@@ -68,10 +80,15 @@ class Pipeline:
         return self._lines[EVERYONE].snapshot
 
     @property
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """The newest snapshot of every group; none before the first sync."""
-        found = (line.snapshot.value for line in self._lines.values())
-        return tuple(snapshot for snapshot in found if snapshot is not None)
+    def problems(self) -> tuple[Problem, ...]:
+        """The problems of what is served now, to anyone."""
+        found: set[Problem] = set()
+        for group, line in self._lines.items():
+            if line.snapshot.value is not None and (line.streams.total() or group == EVERYONE):
+                found.update(line.snapshot.value.problems)
+            for kind in line.kinds.values():
+                found.update(kind.problems())
+        return tuple(sorted(found))
 
     @property
     def ready(self) -> bool:
@@ -79,24 +96,38 @@ class Pipeline:
         return self.snapshot.value is not None
 
     @contextmanager
-    def join(self, group: Group) -> Iterator[Latest[Snapshot]]:
-        """Give the snapshots of a group for as long as a stream of it is open.
+    def join(self, proxy: Proxy) -> Iterator[Kind]:
+        """Give what clients like this one are served, for as long as a stream of it is open.
 
-        Raises TooManyGroupsError where the group would be one more than this server builds for.
+        Raises TooManyKindsError where it would be one more kind than this server builds for.
         """
-        line = self._lines.get(group)
-        if line is None:
-            if len(self._lines) >= MAX_GROUPS:
-                raise TooManyGroupsError
-            line = self._lines[group] = _Line(group)
-            self._build_line(line)
-        line.streams += 1
+        line = self._lines.get(proxy.group)
+        if line is None or proxy.agent not in line.kinds:
+            self._make_room()
+            line = self._lines.setdefault(proxy.group, _Line(proxy.group))
+            kind = line.kinds[proxy.agent] = Kind()
+            if line.snapshot.value is not None:
+                kind.publish(line.snapshot.value)
+        line.streams[proxy.agent] += 1
+        self._build_line(line)
         try:
-            yield line.snapshot
+            yield line.kinds[proxy.agent]
         finally:
-            line.streams -= 1
-            if not line.streams and group != EVERYONE:
-                del self._lines[group]
+            line.streams[proxy.agent] -= 1
+
+    def _make_room(self) -> None:
+        """Forget the kind without streams that has been known longest, if there are too many."""
+        known = [(group, agent) for group, line in self._lines.items() for agent in line.kinds]
+        if len(known) < MAX_KINDS:
+            return
+        idle = next((one for one in known if not self._lines[one[0]].streams[one[1]]), None)
+        if idle is None:
+            raise TooManyKindsError
+        group, agent = idle
+        line = self._lines[group]
+        del line.kinds[agent]
+        if not line.kinds and group != EVERYONE:
+            del self._lines[group]
 
     async def run(self) -> None:
         """Build at the pace of the changes, for ever."""
@@ -113,8 +144,8 @@ class Pipeline:
     async def _build_all(self) -> None:
         """Build what streams read first, and let it be written before what nobody waits for is built."""
         lines = tuple(self._lines.values())
-        read = [line for line in lines if line.streams]
-        unread = [line for line in lines if not line.streams]
+        read = [line for line in lines if line.streams.total()]
+        unread = [line for line in lines if line.snapshot is self.snapshot and line not in read]
         for line in read:
             self._build_line(line)
         if read:
@@ -145,9 +176,6 @@ def _report(snapshot: Snapshot, seconds: float) -> None:
     counts = {type_url.short: len(entries.by_name) for type_url, entries in snapshot.sets.items()}
     for short, count in counts.items():
         telemetry.SNAPSHOT_RESOURCES.labels(short).set(count)
-    problems = Counter(problem.code for problem in snapshot.problems)
-    for code in Code:
-        telemetry.PROBLEMS.labels(code).set(problems[code])
     milliseconds = round(1000 * seconds, 1)
     summary = " ".join(f"{short}={count}" for short, count in counts.items())
     log(

@@ -5,7 +5,8 @@ It is pure: the same drafts give the same versions in every replica, whatever wa
 """
 
 from xds_server.snapshot.build import build
-from xds_server.snapshot.resource import Resource
+from xds_server.snapshot.fallback import Accepted, fall_back
+from xds_server.snapshot.resource import Resource, absent
 from xds_server.snapshot.snapshot import EMPTY, ResourceSet, Snapshot
 
-__all__ = ["EMPTY", "Resource", "ResourceSet", "Snapshot", "build"]
+__all__ = ["EMPTY", "Accepted", "Resource", "ResourceSet", "Snapshot", "absent", "build", "fall_back"]

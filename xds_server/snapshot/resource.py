@@ -1,13 +1,15 @@
 """One resource, encoded once: its version, and its bytes as both protocol variants put them on the wire."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from envoy.service.discovery.v3.discovery_pb2 import Resource as DeltaResource
+from google.protobuf.duration_pb2 import Duration
 
 from xds_server.model.types import TypeUrl
-from xds_server.translate.packing import Draft, Reference
+from xds_server.translate.packing import Draft, Reference, duration
 
 # 128 bits of SHA-256, in hex: every delta message and every reconnect carries one per resource.
 _VERSION_DIGITS: Final = 32
@@ -24,12 +26,17 @@ def content_version(content: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource:
-    """A named, versioned resource. The `Any` is held once; the variants differ in what goes before it."""
+    """A named, versioned resource. The `Any` is held once; the variants differ in what goes before it.
+
+    `on_demand` and `ttl` are those of the draft.
+    """
 
     type: TypeUrl
     name: str
     version: str
     references: tuple[Reference, ...]
+    on_demand: bool
+    ttl: float | None
     _packed: bytes = field(repr=False)
     _sotw_head: bytes = field(repr=False)
     _delta_head: bytes = field(repr=False)
@@ -37,14 +44,18 @@ class Resource:
     @classmethod
     def of(cls, draft: Draft) -> "Resource":
         """Version and encode a draft."""
-        version = content_version(draft.packed)
+        # A changed TTL has to reach the client too.
+        version = content_version(draft.packed + (b"" if draft.ttl is None else f"ttl={draft.ttl}".encode()))
         framed = _FIELD_2 + _varint(len(draft.packed))
-        named = DeltaResource(name=draft.name, version=version).SerializeToString() + framed
+        named = DeltaResource(name=draft.name, version=version, ttl=_ttl(draft.ttl)).SerializeToString()
+        named += framed
         return cls(
             type=draft.type,
             name=draft.name,
             version=version,
             references=draft.references,
+            on_demand=draft.on_demand,
+            ttl=draft.ttl,
             _packed=draft.packed,
             _sotw_head=framed,
             _delta_head=_FIELD_2 + _varint(len(named) + len(draft.packed)) + named,
@@ -64,6 +75,31 @@ class Resource:
     def delta(self) -> tuple[bytes, bytes]:
         """The parts of a `resources` entry of a DeltaDiscoveryResponse, to be joined."""
         return self._delta_head, self._packed
+
+    def delta_as(self, aliases: Iterable[str]) -> tuple[bytes, bytes]:
+        """Give the parts of an entry that says under which other names the client asked for it (P-084)."""
+        named = DeltaResource(name=self.name, version=self.version, ttl=_ttl(self.ttl), aliases=aliases)
+        head = named.SerializeToString() + self._sotw_head
+        return _FIELD_2 + _varint(len(head) + len(self._packed)) + head, self._packed
+
+    @property
+    def heartbeat(self) -> bytes:
+        """A `resources` entry that only renews the TTL: a name and a version without a body (P-100)."""
+        return _bare(DeltaResource(name=self.name, version=self.version, ttl=_ttl(self.ttl)))
+
+
+def absent(name: str) -> bytes:
+    """Give a `resources` entry without a body, which says that there is none of that name (P-084)."""
+    return _bare(DeltaResource(name=name, aliases=[name]))
+
+
+def _bare(entry: DeltaResource) -> bytes:
+    encoded = entry.SerializeToString()
+    return _FIELD_2 + _varint(len(encoded)) + encoded
+
+
+def _ttl(seconds: float | None) -> Duration | None:
+    return None if seconds is None else duration(seconds)
 
 
 def _varint(value: int) -> bytes:

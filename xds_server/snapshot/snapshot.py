@@ -1,6 +1,6 @@
 """The snapshot: all resources of a proxy group at one moment, and what changed on the way to it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -11,21 +11,42 @@ from xds_server.model.types import TypeUrl
 from xds_server.snapshot.resource import Resource, content_version
 
 Names: TypeAlias = frozenset[str]
+Derive: TypeAlias = Callable[[str], Resource | None]
 
 RECENT_CHANGES: Final = 64
 """How many changes a snapshot remembers; a stream that is further behind compares everything."""
 
 
 class ResourceSet:
-    """All resources of one type, by name in sorted order."""
+    """All resources of one type, by name in sorted order.
 
-    def __init__(self, resources: Mapping[str, Resource]) -> None:
+    `derive` gives a resource for a name that tells all there is to say, like the address a gRPC server
+    listens on; it is always the same one.
+    """
+
+    def __init__(self, resources: Mapping[str, Resource], derive: Derive | None = None) -> None:
         self.by_name: Mapping[str, Resource] = MappingProxyType(dict(resources))
+        self.derive = derive
+
+    def get(self, name: str) -> Resource | None:
+        """Give a resource by its name, or None."""
+        found = self.by_name.get(name)
+        return self.derive(name) if found is None and self.derive is not None else found
+
+    @cached_property
+    def wildcard(self) -> Mapping[str, Resource]:
+        """What a wildcard covers: everything that is not on demand."""
+        return MappingProxyType({name: one for name, one in self.by_name.items() if not one.on_demand})
+
+    @cached_property
+    def expiring(self) -> Mapping[str, Resource]:
+        """What has a time to live."""
+        return {name: one for name, one in self.by_name.items() if one.ttl is not None}
 
     @cached_property
     def version(self) -> str:
-        """The type's version: the hash of the names and versions of its resources."""
-        return set_version(self.by_name.values())
+        """The version of what a wildcard covers: the hash of the names and versions of its resources."""
+        return set_version(self.wildcard.values())
 
 
 def set_version(resources: Iterable[Resource]) -> str:
@@ -57,7 +78,7 @@ class Snapshot:
 
     def resource(self, type_url: TypeUrl, name: str) -> Resource | None:
         """Give a resource by type and name, or None."""
-        return self.sets[type_url].by_name.get(name)
+        return self.sets[type_url].get(name)
 
     def changed_since(self, sequence: int) -> Mapping[TypeUrl, Names] | None:
         """Give the names that changed after the snapshot of that sequence; None where it is long ago."""

@@ -4,6 +4,7 @@ All names are bounded: a service name has at most 128 characters (`model.catalog
 listener and secret names are bounded by the settings.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,6 +18,9 @@ ADMIN_PORT_METADATA: Final = "envoy_admin_port"
 
 RESERVED_CLUSTERS: Final = frozenset({XDS_CLUSTER})
 
+# What an IPv6 address ends with is in brackets in a Host header, so it is not taken for a port.
+_PORT: Final = re.compile(r":[0-9]*\Z")
+
 CATCH_ALL: Final = "no-such-service"
 """The virtual host that answers for hosts no service of the catalog has."""
 
@@ -29,6 +33,31 @@ def cluster(service: str) -> str:
 def route_configuration(listener: str) -> str:
     """Name the route configuration of a listener."""
     return listener
+
+
+def on_demand_routes(listener: str) -> str:
+    """Name the route configuration of a listener whose services are discovered on demand.
+
+    It is another name, as Envoy keeps what it was told under one; `:` is in no listener's name.
+    """
+    return f"{listener}:on-demand"
+
+
+def virtual_host(routes: str, domain: str) -> str:
+    """Name the virtual host of a domain in a route configuration.
+
+    It is what Envoy asks for (its page "VHDS", "Virtual Host Resource Naming Convention").
+    """
+    return f"{routes}/{domain}"
+
+
+def virtual_host_of(asked: str) -> str:
+    """Give the name of the virtual host that `<route configuration>/<Host header>` is about.
+
+    Envoy asks with the port of the header, and for each port again; a virtual host is for all of them.
+    """
+    routes, _, host = asked.rpartition("/")
+    return virtual_host(routes, _PORT.sub("", host).lower())
 
 
 def certificate(secret: str) -> str:

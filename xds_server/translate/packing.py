@@ -4,7 +4,7 @@
 and so does every level inside; hence this module, and a test that forbids `.Pack(` elsewhere.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from google.protobuf.any_pb2 import Any
@@ -29,13 +29,17 @@ class Draft:
     """An Envoy resource as bytes, not yet versioned: `packed` is a serialised `google.protobuf.Any`.
 
     Drafts compare by identity: translation hands out the same draft again while its inputs are the same.
-    The bytes are kept out of the repr, as those of a secret hold a private key.
+    The bytes are kept out of the repr, as those of a secret hold a private key. What is `on_demand` goes to
+    clients that name it only: a wildcard does not cover it. After `ttl` seconds without a heartbeat a delta
+    client drops the resource (xDS protocol, "Resource TTL").
     """
 
     type: TypeUrl
     name: str
     packed: bytes = field(repr=False)
     references: tuple[Reference, ...] = ()
+    on_demand: bool = False
+    ttl: float | None = None
 
 
 def pack(message: Message) -> Any:
@@ -49,6 +53,11 @@ def draft(type_url: TypeUrl, name: str, message: Message, references: tuple[Refe
     """Serialise a finished resource."""
     packed = pack(message).SerializeToString(deterministic=True)
     return Draft(type=type_url, name=name, packed=packed, references=references)
+
+
+def on_demand(made: Draft) -> Draft:
+    """Give a draft that goes only to clients that name it."""
+    return replace(made, on_demand=True)
 
 
 def duration(seconds: float) -> Duration:

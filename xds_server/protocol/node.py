@@ -1,0 +1,60 @@
+"""Who a client says it is, read from the `node` of its first request."""
+
+from typing import Any, Final
+
+from xds_server.model.proxy import Client, Group, Proxy
+from xds_server.translate.addresses import MAX_PORT
+from xds_server.translate.names import ADMIN_PORT_METADATA
+
+MAX_NODE_TEXT: Final = 512
+"""How many characters a node's id may have; other texts of a node are cut to it (P-117)."""
+
+_GRPC_AGENT: Final = "gRPC"
+_VHDS_OVER_ADS: Final = (1, 38)
+
+
+class NodeError(Exception):
+    """The first request does not say who the client is."""
+
+
+def proxy_of(node: Any, *, delta: bool) -> Proxy:
+    """Read an `envoy.config.core.v3.Node`; only the known keys of its metadata are looked at.
+
+    `delta` tells the variant of the stream. Raises NodeError where the node has no id, or one that is too
+    long (P-008).
+    """
+    if not node.id:
+        raise NodeError("the first request has no node.id; set it in the bootstrap, or with --service-node")
+    if len(node.id) > MAX_NODE_TEXT:
+        raise NodeError(f"node.id is longer than {MAX_NODE_TEXT} characters")
+    client = Client.GRPC if node.user_agent_name.startswith(_GRPC_AGENT) else Client.ENVOY
+    return Proxy(
+        id=node.id,
+        cluster=node.cluster[:MAX_NODE_TEXT],
+        agent=f"{node.user_agent_name} {_version(node)}".strip()[:MAX_NODE_TEXT],
+        group=Group(
+            client=client, admin_port=_admin_port(node), on_demand=delta and not _refuses_on_demand(node)
+        ),
+    )
+
+
+def _version(node: Any) -> str:
+    """Give the client's version, as Envoy says it in numbers and gRPC in words."""
+    if not node.HasField("user_agent_build_version"):
+        return str(node.user_agent_version)
+    version = node.user_agent_build_version.version
+    return f"{version.major_number}.{version.minor_number}.{version.patch}"
+
+
+def _refuses_on_demand(node: Any) -> bool:
+    """Tell whether this is an Envoy that rejects virtual host discovery over ADS, as those before 1.38 do."""
+    version = node.user_agent_build_version.version
+    told = node.user_agent_name == "envoy" and node.HasField("user_agent_build_version")
+    return told and (version.major_number, version.minor_number) < _VHDS_OVER_ADS
+
+
+def _admin_port(node: Any) -> int | None:
+    if ADMIN_PORT_METADATA not in node.metadata.fields:
+        return None
+    number = node.metadata.fields[ADMIN_PORT_METADATA].number_value
+    return int(number) if number == number // 1 and 1 <= number <= MAX_PORT else None

@@ -1,0 +1,69 @@
+"""Who is connected: one entry for each open stream, for those who show the state of the fleet."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from envoy.config.core.v3.base_pb2 import Node
+
+from xds_server.model.proxy import Proxy
+from xds_server.protocol.machine import Machine
+from xds_server.protocol.node import MAX_NODE_TEXT
+
+_MOST_BYTES: Final = 16 * 1024
+"""How much of a node is kept for each stream (P-117)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Session:
+    """One open stream.
+
+    `variant` is `sotw` or `delta`, `peer` the other end as gRPC writes it, `since` the Unix time of the first
+    request. `machine` tells what was sent and what came of it (`Machine.status`). `node` is what `known_node`
+    gives.
+    """
+
+    proxy: Proxy
+    variant: str
+    peer: str
+    since: float
+    machine: Machine = field(repr=False)
+    node: bytes = field(repr=False)
+
+
+class Fleet:
+    """The open streams of this server, oldest first."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[Session, None] = {}
+
+    def enter(self, session: Session) -> None:
+        """Note a stream that begins; doing it twice is harmless."""
+        self._sessions[session] = None
+
+    def leave(self, session: Session) -> None:
+        """Note that a stream has ended; doing it twice is harmless."""
+        self._sessions.pop(session, None)
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Every open stream, oldest first."""
+        return tuple(self._sessions)
+
+
+def known_node(node: Node) -> bytes:
+    """Encode a node without what nobody reads here: its 60 kB of extensions, its dynamic parameters.
+
+    Where more than 16 kB are left, only its id and the start of its cluster and agent are kept: the text is
+    the client's own, and must not fill this server's memory.
+    """
+    known = Node()
+    known.CopyFrom(node)
+    for unread in ("extensions", "dynamic_parameters", "listening_addresses"):
+        known.ClearField(unread)
+    if known.ByteSize() > _MOST_BYTES:
+        known = Node(
+            id=node.id,
+            cluster=node.cluster[:MAX_NODE_TEXT],
+            user_agent_name=node.user_agent_name[:MAX_NODE_TEXT],
+        )
+    return known.SerializeToString()
