@@ -10,6 +10,7 @@ from tests.rig.story import (
     SHEETS,
     GoldenError,
     Rendered,
+    client,
     compare,
     expected,
     explain,
@@ -19,8 +20,12 @@ from tests.rig.story import (
     strays,
     update,
 )
+from xds_server.model.proxy import Client
 
 each_story = pytest.mark.parametrize("story", stories())
+each_story_of_envoys = pytest.mark.parametrize(
+    "story", [story for story in stories() if client(GOLDEN / story) is Client.ENVOY]
+)
 
 
 def rendered(story: str, workplace: Path) -> Rendered:
@@ -37,7 +42,7 @@ def test_a_story_leads_to_what_it_should(story: str, tmp_path: Path, request: py
         pytest.fail(explain(differences), pytrace=False)
 
 
-@each_story
+@each_story_of_envoys
 def test_envoy_takes_a_story(story: str, tmp_path: Path) -> None:
     answer = ask_envoy(static_bootstrap(rendered(story, tmp_path).snapshot), tmp_path)
 

@@ -9,7 +9,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from google.protobuf.json_format import ParseDict
 
 from tests.cli.invoke import sentence, xds_server
-from xds_server.transport.node import proxy_of
+from xds_server.protocol.node import proxy_of
 
 
 def bootstrap(*options):
@@ -51,7 +51,7 @@ def test_the_variant(options, api):
 
 
 def test_the_node_is_who_this_server_takes_it_for():
-    proxy = proxy_of(bootstrap("--admin-port", "19123").node)
+    proxy = proxy_of(bootstrap("--admin-port", "19123").node, delta=True)
 
     assert (proxy.id, proxy.cluster, proxy.group.admin_port) == ("edge-1", "edge", 19123)
 
@@ -158,3 +158,98 @@ def test_who_it_is_has_to_be_said(left_out):
 
     assert result.exit_code == 2
     assert f"Missing option '{left_out}'" in sentence(result)
+
+
+def test_load_is_reported_where_that_is_asked_for():
+    assert not bootstrap().HasField("cluster_manager")
+
+    source = bootstrap("--load-stats").cluster_manager.load_stats_config
+
+    assert source.api_type == ApiConfigSource.GRPC
+    assert source.grpc_services[0].envoy_grpc.cluster_name == "xds_cluster"
+
+
+# --- gRPC ------------------------------------------------------------------------------------------------
+
+
+def grpc_bootstrap(*options):
+    result = xds_server("bootstrap", "--grpc", "--id", "order-1", "--cluster", "order", *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+@pytest.mark.shows("P-133", "P-135")
+def test_what_grpc_is_told():
+    assert grpc_bootstrap() == {
+        "xds_servers": [
+            {
+                "server_uri": "127.0.0.1:18000",
+                "channel_creds": [{"type": "insecure"}],
+                "server_features": ["xds_v3"],
+            }
+        ],
+        "node": {"id": "order-1", "cluster": "order"},
+        "server_listener_resource_name_template": "grpc/server?xds.resource.listening_address=%s",
+    }
+
+
+@pytest.mark.shows("P-145")
+def test_grpc_tries_several_servers_in_order():
+    servers = grpc_bootstrap("--xds", "xds.example.com:18000", "--xds", "[fd00::5]:18001")["xds_servers"]
+
+    assert [one["server_uri"] for one in servers] == ["xds.example.com:18000", "[fd00::5]:18001"]
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        ((), {}),
+        (
+            ("--tls-cert", "cert", "--tls-key", "key"),
+            {"certificate_file": "cert", "private_key_file": "key"},
+        ),
+    ],
+)
+def test_grpc_with_tls_never_falls_back_to_plain_text(options, files):
+    servers = grpc_bootstrap("--xds", "a:1", "--xds", "b:2", "--tls-ca", "ca", *options)["xds_servers"]
+
+    expected = [{"type": "tls", "config": {"ca_certificate_file": "ca", **files}}]
+    assert [one["channel_creds"] for one in servers] == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "locality"),
+    [
+        ("eu/eu-1/rack-7", {"region": "eu", "zone": "eu-1", "sub_zone": "rack-7"}),
+        ("eu", {"region": "eu"}),
+        ("/eu-1", {"zone": "eu-1"}),
+    ],
+)
+def test_where_the_client_runs(text, locality):
+    assert grpc_bootstrap("--locality", text)["node"]["locality"] == locality
+    envoy = bootstrap("--locality", text).node.locality
+    assert {field.name: value for field, value in envoy.ListFields()} == locality
+
+
+def test_a_locality_has_three_words_at_the_most():
+    result = xds_server("bootstrap", "--id", "a", "--cluster", "b", "--locality", "a/b/c/d")
+
+    assert result.exit_code == 2
+    assert "'a/b/c/d' has more than region, zone and sub-zone" in sentence(result)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--mode", "delta"),
+        ("--admin-port", "19000"),
+        ("--admin-address", "127.0.0.1"),
+        ("--load-stats",),
+        ("--tls-server-name", "xds", "--tls-ca", "ca"),
+    ],
+)
+def test_options_of_envoys_are_not_for_grpc(options):
+    result = xds_server("bootstrap", "--grpc", "--id", "a", "--cluster", "b", *options)
+
+    assert result.exit_code == 2
+    assert sentence(result) == f"Error: {options[0]} is for Envoys; leave it out with --grpc"

@@ -44,6 +44,16 @@ def test_json_is_the_same(catalog):
     assert json.loads(in_json.stdout) == yaml.safe_load(in_yaml.stdout)
 
 
+def test_what_grpc_is_served_is_for_grpc(catalog, tmp_path):
+    config = write(tmp_path, "grpc.yaml", "services: {user: {protocol: grpc}}\n")
+    result = xds_server("render", "--catalog", catalog, "--config", config, "--client", "grpc")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    listeners = yaml.safe_load(result.stdout)["listeners"]
+    assert [one["name"] for one in listeners] == ["user", "user.service.consul", "user.service.dc1.consul"]
+    assert all("api_listener" in one for one in listeners)
+
+
 def test_the_settings_count(catalog, tmp_path):
     config = write(tmp_path, "xds.yaml", "hidden_services: [user]\n")
 

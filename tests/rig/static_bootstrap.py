@@ -1,8 +1,8 @@
 """A snapshot as one static Envoy configuration, so that `envoy --mode validate` checks all of it.
 
-What Envoy would fetch stands in place: assignments in their clusters, routes in their listeners, secrets
-beside them. Envoy looks at static configuration more strictly than at xDS: it refuses a route to an unknown
-cluster, which it would acknowledge over the stream.
+What Envoy would fetch stands in place: assignments in their clusters, routes in their listeners, virtual
+hosts that it would ask for in their routes, secrets beside them. Envoy looks at static configuration more
+strictly than at xDS: it refuses a route to an unknown cluster, which it would acknowledge over the stream.
 """
 
 import json
@@ -26,6 +26,14 @@ def static_bootstrap(snapshot: Snapshot) -> str:
         del cluster["eds_cluster_config"]
         cluster["type"] = "STATIC"
         cluster["load_assignment"] = found[TypeUrl.ENDPOINTS][cluster["name"]]
+    for routes in found[TypeUrl.ROUTES].values():
+        if routes.pop("vhds", None):
+            asked = [
+                host
+                for name, host in found[TypeUrl.VIRTUAL_HOST].items()
+                if name.startswith(f"{routes['name']}/")
+            ]
+            routes.setdefault("virtual_hosts", []).extend(asked)
     resources = {
         "clusters": _static(found[TypeUrl.CLUSTER].values(), {}),
         "listeners": _static(found[TypeUrl.LISTENER].values(), found[TypeUrl.ROUTES]),
@@ -56,7 +64,9 @@ def _in_place(value: Any, routes: dict[str, Any]) -> Any:
         return [_in_place(one, routes) for one in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: _in_place(one, routes) for key, one in value.items() if key not in ("sds_config", "rds")}
+    kept = {
+        key: _in_place(one, routes) for key, one in value.items() if key not in ("sds_config", "rds", "odcds")
+    }
     if "rds" in value:
         kept["route_config"] = routes[value["rds"]["route_config_name"]]
     return kept

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from tests.rig.pem import Authority
 from xds_server.app.render import render
+from xds_server.model.proxy import Client
 from xds_server.model.secret import SecretFiles
 from xds_server.model.types import TypeUrl
 from xds_server.settings import load
@@ -21,7 +22,7 @@ from xds_server.snapshot import Snapshot
 from xds_server.translate.render import SECTIONS, to_dict, unpack
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-INPUTS = frozenset({"why.md", "catalog.yaml", "settings.yaml"})
+INPUTS = frozenset({"why.md", "catalog.yaml", "settings.yaml", "client.txt"})
 PROBLEMS = "problems"
 SHEETS = (*SECTIONS.values(), PROBLEMS)
 """What a story leads to; `<sheet>.yaml` holds what is expected, and no file means: nothing."""
@@ -50,6 +51,12 @@ def stories() -> list[str]:
     return sorted(path.parent.name for path in GOLDEN.glob("*/catalog.yaml"))
 
 
+def client(folder: Path) -> Client:
+    """Give the kind of client that a story is about: the word in its `client.txt`, else Envoy."""
+    file = folder / "client.txt"
+    return Client(file.read_text().strip()) if file.exists() else Client.ENVOY
+
+
 def run_story(folder: Path, workplace: Path) -> Rendered:
     """Render a story in a copy of its folder, as `xds-server render` does."""
     here = workplace / folder.name
@@ -57,7 +64,7 @@ def run_story(folder: Path, workplace: Path) -> Rendered:
     file, catalog = here / "settings.yaml", here / "catalog.yaml"
     settings = load(flags={"catalog": str(catalog)}, environ={}, file=file if file.exists() else None)
     _make_secrets(settings.secret_files, here / GENERATED)
-    snapshot = render(settings, catalog)
+    snapshot = render(settings, catalog, client(folder))
     sheets: Sheets = {
         section: [
             to_dict(_blank(unpack(type_url, one.packed))) for one in snapshot.sets[type_url].by_name.values()

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +45,31 @@ def test_every_name_is_bounded(service: str, other: str) -> None:
     assert max(map(len, made)) <= 131
     assert all(domain == domain.lower() for domain in names.domains(service, "dc1"))
     assert all(len(domain) <= 128 + len(".service.dc1.consul") for domain in names.domains(service, "dc1"))
+
+
+ASKED = [
+    ("default/user", "default/user"),
+    ("default/user:8080", "default/user"),
+    ("default/User.Service.Consul:80", "default/user.service.consul"),
+    ("edge:on-demand/user:1", "edge:on-demand/user"),
+    ("default/[::1]:80", "default/[::1]"),
+    ("default/[::1]", "default/[::1]"),
+    ("default/", "default/"),
+    ("default/a:b", "default/a:b"),
+    ("default/a:\n", "default/a:\n"),
+]
+
+
+@pytest.mark.shows("P-084")
+@pytest.mark.parametrize(("asked", "meant"), ASKED)
+def test_a_virtual_host_is_meant_by_every_spelling_of_its_host(asked: str, meant: str) -> None:
+    assert names.virtual_host_of(asked) == meant
+
+
+@given(other_names, service_names)
+def test_what_a_virtual_host_is_called_means_itself(listener: str, service: str) -> None:
+    routes = names.on_demand_routes(listener)
+    assert routes != names.route_configuration(listener)
+    for domain in names.domains(service, "dc1"):
+        name = names.virtual_host(routes, domain)
+        assert names.virtual_host_of(name) == names.virtual_host_of(f"{name}:80") == name

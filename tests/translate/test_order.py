@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def fresh(catalog: Catalog) -> Translation:
 
 @settings(max_examples=60)
 @given(catalogs(), st.randoms(use_true_random=False))
+@pytest.mark.shows("P-022")
 def test_the_order_of_the_input_changes_no_byte(catalog: Catalog, random: Random) -> None:
     secrets = Secrets(by_name=dict(random.sample(list(SECRETS.by_name.items()), len(SECRETS.by_name))))
 
@@ -41,6 +43,7 @@ def test_the_order_of_the_input_changes_no_byte(catalog: Catalog, random: Random
 
 @settings(max_examples=40)
 @given(st.lists(catalogs(), min_size=2, max_size=4))
+@pytest.mark.shows("P-021")
 def test_what_was_there_before_changes_no_byte(history: list[Catalog]) -> None:
     translator = Translator(Group())
 
@@ -52,6 +55,7 @@ def test_what_was_there_before_changes_no_byte(history: list[Catalog]) -> None:
 
 @settings(max_examples=60)
 @given(catalogs())
+@pytest.mark.shows("P-063")
 def test_names_are_unique_and_all_references_close(catalog: Catalog) -> None:
     translation = fresh(catalog)
 

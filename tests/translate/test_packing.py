@@ -25,6 +25,7 @@ def metadata(keys: list[str]) -> Metadata:
     return message
 
 
+@pytest.mark.shows("P-022")
 def test_equal_messages_have_equal_bytes() -> None:
     one, other = metadata(KEYS), metadata(KEYS[::-1])
 
@@ -32,6 +33,7 @@ def test_equal_messages_have_equal_bytes() -> None:
     assert draft(TypeUrl.CLUSTER, "x", one).packed == draft(TypeUrl.CLUSTER, "x", other).packed
 
 
+@pytest.mark.shows("P-022")
 def test_another_process_makes_the_same_bytes() -> None:
     script = (
         "from tests.translate.test_packing import KEYS, metadata\n"

@@ -108,6 +108,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, module: object, function: str, vi
     monkeypatch.setattr(module, function, broken)
 
 
+@pytest.mark.shows("P-119", "T-LM-07")
 def test_a_bug_in_one_assignment_keeps_the_last_good_one(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_bug_in_one_listener_leaves_the_others(
 
 
 @pytest.mark.parametrize(("admin_port", "ports"), [(None, [8080, 19000]), (19000, [8080]), (8080, [19000])])
+@pytest.mark.shows("P-054")
 def test_no_endpoint_has_the_admin_port_of_the_proxy(admin_port: int | None, ports: list[int]) -> None:
     user = service("user", instance("a", port=8080), instance("b", port=19000))
 

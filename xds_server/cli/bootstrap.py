@@ -2,17 +2,32 @@
 
 import json
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
+
+from xds_server.model.catalog import Locality
 
 if TYPE_CHECKING:
     from xds_server.translate.bootstrap import ChannelTls
 
+_OF_ENVOY: Final = {
+    "admin_port": "--admin-port",
+    "admin_address": "--admin-address",
+    "mode": "--mode",
+    "load_stats": "--load-stats",
+    "tls_server_name": "--tls-server-name",
+}
+_WORDS_OF_LOCALITY: Final = 3
+
 
 @click.command()
-@click.option("--id", "node_id", required=True, help="The Envoy's node id, unique in the fleet.")
-@click.option("--cluster", required=True, help="The Envoy's node cluster: what kind of proxy it is.")
+@click.option("--id", "node_id", required=True, help="The client's node id, unique in the fleet.")
+@click.option("--cluster", required=True, help="The client's node cluster: what kind of client it is.")
+@click.option(
+    "--grpc", is_flag=True, help="For gRPC without a proxy: the file that GRPC_XDS_BOOTSTRAP names."
+)
 @click.option(
     "--xds",
     "servers",
@@ -21,6 +36,12 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="HOST:PORT",
     help="An xds-server; give it again for each replica.",
+)
+@click.option(
+    "--locality",
+    default="",
+    metavar="REGION/ZONE/SUB_ZONE",
+    help="Where the client runs; what is not known is left out at the end.",
 )
 @click.option(
     "--admin-port",
@@ -41,49 +62,95 @@ if TYPE_CHECKING:
     default="delta",
     show_default=True,
     type=click.Choice(["delta", "sotw"]),
-    help="The xDS variant.",
+    help="The xDS variant of an Envoy.",
+)
+@click.option(
+    "--load-stats",
+    is_flag=True,
+    help="Let the Envoy report the requests it sends; each report carries its node, 60 kB every 10 s.",
 )
 @click.option("--tls-ca", metavar="FILE", help="CA that signed xds-server's certificate; switches TLS on.")
 @click.option(
     "--tls-server-name", metavar="NAME", help="Name in that certificate [default: the host of --xds]."
 )
-@click.option("--tls-cert", metavar="FILE", help="Certificate the Envoy shows to xds-server.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate the client shows to xds-server.")
 @click.option("--tls-key", metavar="FILE", help="Key of --tls-cert.")
-def bootstrap(
+@click.pass_context
+def bootstrap(  # noqa: PLR0913 - one for each option
+    context: click.Context,
+    /,
     *,
     node_id: str,
     cluster: str,
+    grpc: bool,
     servers: tuple[str, ...],
+    locality: str,
     admin_address: str,
     admin_port: int,
     mode: str,
+    load_stats: bool,
     **tls: str | None,
 ) -> None:
-    """Print the bootstrap of an Envoy, as JSON.
+    """Print the bootstrap of an Envoy, or with --grpc of a gRPC client or server, as JSON.
 
-    Paths are those of the machine the Envoy runs on; nothing is read here.
+    Paths are those of the machine the client runs on; nothing is read here.
 
     \b
     Examples:
       xds-server bootstrap --id edge-1 --cluster edge > envoy.json
       xds-server bootstrap --id edge-1 --cluster edge --xds 10.0.0.5:18000 --xds 10.0.0.6:18000
       xds-server bootstrap --id edge-1 --cluster edge --xds xds.example.com:18000 --tls-ca /etc/envoy/ca.pem
+      xds-server bootstrap --grpc --id order-1 --cluster order > grpc.json
     """  # noqa: D301 - click wants the character
+    _check_tls(tls)
+    addresses = tuple(_address(server) for server in servers)
+    client: dict[str, Any] = {"id": node_id, "cluster": cluster, "servers": addresses}
+    client["locality"] = _locality(locality)
+    if grpc:
+        _refuse_options_of_envoy(context)
+        shown = _grpc(client, tls)
+    else:
+        channel = _tls(tls, addresses[0][0])
+        admin = {"admin_address": _ip(admin_address), "admin_port": admin_port}
+        variant = {"delta": mode == "delta", "load_stats": load_stats}
+        shown = _envoy({**client, **admin, **variant, "tls": channel})
+    click.echo(json.dumps(shown, indent=2))
+
+
+def _envoy(options: dict[str, Any]) -> dict[str, Any]:
     from xds_server.translate.bootstrap import BootstrapOptions  # noqa: PLC0415
     from xds_server.translate.bootstrap import bootstrap as make  # noqa: PLC0415
     from xds_server.translate.render import to_dict  # noqa: PLC0415
 
-    addresses = tuple(_address(server) for server in servers)
-    options = BootstrapOptions(
-        id=node_id,
-        cluster=cluster,
-        servers=addresses,
-        admin_address=_ip(admin_address),
-        admin_port=admin_port,
-        delta=mode == "delta",
-        tls=_tls(tls, addresses[0][0]),
+    return to_dict(make(BootstrapOptions(**options)))
+
+
+def _grpc(client: dict[str, Any], tls: dict[str, str | None]) -> dict[str, Any]:
+    from xds_server.translate.bootstrap_grpc import (  # noqa: PLC0415
+        ChannelFiles,
+        GrpcBootstrapOptions,
+        grpc_bootstrap,
     )
-    click.echo(json.dumps(to_dict(make(options)), indent=2))
+
+    files = None
+    if tls["tls_ca"]:
+        files = ChannelFiles(
+            ca_file=tls["tls_ca"], cert_file=tls["tls_cert"] or "", key_file=tls["tls_key"] or ""
+        )
+    return grpc_bootstrap(GrpcBootstrapOptions(**client, tls=files))
+
+
+def _refuse_options_of_envoy(context: click.Context) -> None:
+    for name, option in _OF_ENVOY.items():
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option} is for Envoys; leave it out with --grpc")
+
+
+def _locality(text: str) -> Locality:
+    words = text.split("/")
+    if len(words) > _WORDS_OF_LOCALITY:
+        raise click.BadParameter(f"{text!r} has more than region, zone and sub-zone", param_hint="--locality")
+    return Locality(**dict(zip(("region", "zone", "sub_zone"), words, strict=False)))
 
 
 def _ip(text: str) -> str:
@@ -101,15 +168,18 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _check_tls(given: dict[str, str | None]) -> None:
+    if not given["tls_ca"] and any(given.values()):
+        raise click.UsageError("--tls-cert, --tls-key and --tls-server-name need --tls-ca")
+    if bool(given["tls_cert"]) != bool(given["tls_key"]):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+
+
 def _tls(given: dict[str, str | None], host: str) -> "ChannelTls | None":
     from xds_server.translate.bootstrap import ChannelTls  # noqa: PLC0415
 
     if not given["tls_ca"]:
-        if any(given.values()):
-            raise click.UsageError("--tls-cert, --tls-key and --tls-server-name need --tls-ca")
         return None
-    if bool(given["tls_cert"]) != bool(given["tls_key"]):
-        raise click.UsageError("--tls-cert and --tls-key go together")
     return ChannelTls(
         ca_file=given["tls_ca"],
         server_name=given["tls_server_name"] or host,

@@ -46,6 +46,14 @@ def assignment(service: Service, rules: EndpointRules) -> tuple[Draft, tuple[Pro
     A service without a usable instance gets an explicit empty assignment, so that no cluster waits in warming
     (xDS protocol, "Resource warming").
     """
+    message, problems = load_assignment(service, rules)
+    return draft(TypeUrl.ENDPOINTS, message.cluster_name, message), problems
+
+
+def load_assignment(
+    service: Service, rules: EndpointRules
+) -> tuple[ClusterLoadAssignment, tuple[Problem, ...]]:
+    """Give the same as a message, localities and endpoints in sorted order."""
     targets, problems = _usable(service, rules)
     by_locality: defaultdict[Locality, list[_Target]] = defaultdict(list)
     for target in targets:
@@ -54,7 +62,7 @@ def assignment(service: Service, rules: EndpointRules) -> tuple[Draft, tuple[Pro
         cluster_name=names.cluster(service.name),
         endpoints=[_locality(locality, by_locality[locality]) for locality in sorted(by_locality)],
     )
-    return draft(TypeUrl.ENDPOINTS, message.cluster_name, message), problems
+    return message, problems
 
 
 def _usable(service: Service, rules: EndpointRules) -> tuple[list[_Target], tuple[Problem, ...]]:

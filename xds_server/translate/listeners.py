@@ -1,5 +1,6 @@
 """Listeners: where a proxy accepts connections, and which filters understand them."""
 
+from dataclasses import replace
 from typing import Final
 
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
@@ -10,6 +11,7 @@ from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     HttpFilter,
+    LocalReplyConfig,
     Rds,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
@@ -31,13 +33,20 @@ _ALPN: Final = {ListenerKind.HTTP: ("h2", "http/1.1"), ListenerKind.TCP: ()}
 _ROUTER: Final = HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))
 
 
-def http_listener(listener: Listener) -> Draft:
-    """Give an HTTP listener; its routes come by RDS under the listener's name."""
-    name = names.route_configuration(listener.name)
+def http_listener(
+    listener: Listener,
+    routes: str,
+    filters: tuple[HttpFilter, ...] = (),
+    replies: LocalReplyConfig | None = None,
+) -> Draft:
+    """Give an HTTP listener with the route configuration called `routes`.
+
+    `filters` go before the router; `replies` rewrites what Envoy answers on its own account.
+    """
     manager = HttpConnectionManager(
         stat_prefix=listener.name,
-        rds=Rds(config_source=ADS, route_config_name=name),
-        http_filters=[_ROUTER],
+        rds=Rds(config_source=ADS, route_config_name=routes),
+        http_filters=[*filters, _ROUTER],
         # What follows is Envoy's page "Configuring Envoy as an edge proxy": one request, one meaning.
         use_remote_address=BoolValue(value=True),
         normalize_path=BoolValue(value=True),
@@ -47,9 +56,10 @@ def http_listener(listener: Listener) -> Draft:
             headers_with_underscores_action=HttpProtocolOptions.REJECT_REQUEST
         ),
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+        local_reply_config=replies,
     )
     chain = _chain(listener, "envoy.filters.network.http_connection_manager", manager)
-    return _listener(listener, chain, (Reference(TypeUrl.ROUTES, name),))
+    return _listener(listener, chain, (Reference(TypeUrl.ROUTES, routes),))
 
 
 def tcp_listener(listener: Listener, served: Served) -> tuple[Draft | None, tuple[Problem, ...]]:
@@ -88,4 +98,5 @@ def _listener(listener: Listener, chain: FilterChain, references: tuple[Referenc
     socket = SocketAddress(address=listener.address, port_value=listener.port)
     message = EnvoyListener(name=listener.name, address=Address(socket_address=socket), filter_chains=[chain])
     secrets = downstream_references(listener.tls) if listener.tls else ()
-    return draft(TypeUrl.LISTENER, listener.name, message, (*references, *secrets))
+    made = draft(TypeUrl.LISTENER, listener.name, message, (*references, *secrets))
+    return replace(made, ttl=listener.ttl)

@@ -5,7 +5,7 @@ word); it answers 503 itself and says which service is missing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,12 +37,13 @@ from xds_server.model.policy import (
 from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
 from xds_server.translate import names
+from xds_server.translate.domains import service_domains
 from xds_server.translate.packing import Draft, Reference, draft, pack
 
 ANY_HOST: Final = "*"
 
-_UNAVAILABLE: Final = 503
-_NO_SUCH_SERVICE: Final = "no service with this host name is in the catalog\n"
+UNAVAILABLE: Final = 503
+NO_SUCH_SERVICE: Final = "no service with this host name is in the catalog\n"
 
 # Only failures in which no instance saw the request, so a retry is safe for every method.
 _RETRY: Final = RetryPolicy(
@@ -70,18 +71,27 @@ class Served:
 
 def route_configuration(listener: Listener, served: Served) -> tuple[Draft, tuple[Problem, ...]]:
     """Give the route configuration of an HTTP listener and what in it could not be honoured."""
-    problems: list[Problem] = []
-    claimed = frozenset(host for route in listener.routes for host in route.hosts)
-    hosts = list(_claimed_hosts(listener.routes, served, problems))
+    hosts, problems = claimed_hosts(listener.routes, served)
     if listener.all_services:
-        hosts.extend(_service_hosts(served, claimed, problems))
+        claimed = claims(listener)
+        domains, taken = service_domains(served.services, served.datacenter)
+        for service, own in domains.items():
+            free = tuple(domain for domain in own if domain not in claimed)
+            if free:
+                name = f"service/{service}"
+                hosts.append(service_host(name, free, service, served.services[service]))
         if ANY_HOST not in claimed:
             hosts.append(_catch_all())
+        problems += taken
     message = RouteConfiguration(
         name=names.route_configuration(listener.name), virtual_hosts=hosts, ignore_port_in_host_matching=True
     )
-    references = tuple(Reference(TypeUrl.CLUSTER, name) for name in sorted(_clusters(message)))
-    return draft(TypeUrl.ROUTES, message.name, message, references), tuple(problems)
+    return draft(TypeUrl.ROUTES, message.name, message, cluster_references(hosts)), problems
+
+
+def claims(listener: Listener) -> frozenset[str]:
+    """Give the hosts that the operator's own routes are for."""
+    return frozenset(host for route in listener.routes for host in route.hosts)
 
 
 def usable_targets(
@@ -108,50 +118,43 @@ def hash_sources(policy: ServicePolicy) -> tuple[HashOn, ...]:
 # --- virtual hosts -----------------------------------------------------------------------------------
 
 
-def _claimed_hosts(routes: Iterable[Route], served: Served, problems: list[Problem]) -> Iterator[VirtualHost]:
+def claimed_hosts(routes: Iterable[Route], served: Served) -> tuple[list[VirtualHost], tuple[Problem, ...]]:
     """Give a virtual host for every host the operator wrote, its routes by longest prefix first."""
     by_host: defaultdict[str, list[tuple[Route, EnvoyRoute]]] = defaultdict(list)
+    problems: list[Problem] = []
     for route in routes:
         built = _route(route, served, problems)
         for host in route.hosts:
             by_host[host].append((route, built))
+    hosts = []
     for host in sorted(by_host):
         ordered = sorted(by_host[host], key=lambda pair: -len(pair[0].path_prefix))
-        yield VirtualHost(name=f"host/{host}", domains=[host], routes=[built for _, built in ordered])
+        routed = [built for _, built in ordered]
+        hosts.append(VirtualHost(name=f"host/{host}", domains=[host], routes=routed))
+    return hosts, tuple(problems)
 
 
-def _service_hosts(served: Served, claimed: frozenset[str], problems: list[Problem]) -> Iterator[VirtualHost]:
-    """Give a virtual host for every HTTP service; of two with the same domain the shorter name has it.
+def service_host(name: str, domains: Iterable[str], service: str, policy: ServicePolicy) -> VirtualHost:
+    """Give the virtual host called `name`, which leads everything to one service."""
+    action = _action((WeightedService(service=service),), (policy,))
+    return VirtualHost(name=name, domains=domains, routes=[EnvoyRoute(match=_match("/"), route=action)])
 
-    That is always the one whose DNS name it is: `USER.service.consul` cannot take a domain from `user`.
-    """
-    owners: dict[str, str] = {}
-    for service, policy in sorted(served.services.items(), key=lambda item: item[0].lower()):
-        if policy.protocol is Protocol.TCP:
-            continue
-        domains = []
-        for domain in names.domains(service, served.datacenter):
-            owner = owners.setdefault(domain, service)
-            if owner != service:
-                sentence = (
-                    f'domain "{domain}" belongs to service "{owner}"; this service does not answer to it'
-                )
-                problems.append(
-                    Problem(code=Code.DOMAIN_TAKEN, source=f'service "{service}"', sentence=sentence)
-                )
-            elif domain not in claimed:
-                domains.append(domain)
-        if domains:
-            target = WeightedService(service=service)
-            route = EnvoyRoute(match=_match("/"), route=_action((target,), served))
-            yield VirtualHost(name=f"service/{service}", domains=domains, routes=[route])
+
+def cluster_references(hosts: Iterable[VirtualHost]) -> tuple[Reference, ...]:
+    """Give the clusters that virtual hosts lead to, in sorted order."""
+    found: set[str] = set()
+    for host in hosts:
+        for route in host.routes:
+            found.add(route.route.cluster)
+            found.update(branch.name for branch in route.route.weighted_clusters.clusters)
+    return tuple(Reference(TypeUrl.CLUSTER, name) for name in sorted(found - {""}))
 
 
 def _catch_all() -> VirtualHost:
     return VirtualHost(
         name=names.CATCH_ALL,
         domains=[ANY_HOST],
-        routes=[EnvoyRoute(match=_match("/"), direct_response=_unavailable(_NO_SUCH_SERVICE))],
+        routes=[EnvoyRoute(match=_match("/"), direct_response=_unavailable(NO_SUCH_SERVICE))],
     )
 
 
@@ -173,7 +176,8 @@ def _route(route: Route, served: Served, problems: list[Problem]) -> EnvoyRoute:
         asked = ", ".join(target.service for target in route.targets)
         reason = f"no HTTP service: {asked}\n" if targets else f"no such service: {asked}\n"
         return EnvoyRoute(match=match, direct_response=_unavailable(reason))
-    return EnvoyRoute(match=match, route=_action(spoken, served))
+    policies = [served.services[target.service] for target in spoken]
+    return EnvoyRoute(match=match, route=_action(spoken, policies))
 
 
 def _match(prefix: str) -> RouteMatch:
@@ -183,8 +187,7 @@ def _match(prefix: str) -> RouteMatch:
     return RouteMatch(path_separated_prefix=prefix)
 
 
-def _action(targets: tuple[WeightedService, ...], served: Served) -> RouteAction:
-    policies = [served.services[target.service] for target in targets]
+def _action(targets: tuple[WeightedService, ...], policies: Sequence[ServicePolicy]) -> RouteAction:
     action = RouteAction(retry_policy=_RETRY)
     if len(targets) == 1:
         action.cluster = names.cluster(targets[0].service)
@@ -222,14 +225,4 @@ def _hash_policy(source: HashOn) -> RouteAction.HashPolicy:
 
 
 def _unavailable(reason: str) -> DirectResponseAction:
-    return DirectResponseAction(status=_UNAVAILABLE, body=DataSource(inline_string=reason))
-
-
-def _clusters(message: RouteConfiguration) -> set[str]:
-    """Name the clusters the routes lead to."""
-    found: set[str] = set()
-    for host in message.virtual_hosts:
-        for route in host.routes:
-            found.add(route.route.cluster)
-            found.update(branch.name for branch in route.route.weighted_clusters.clusters)
-    return found - {""}
+    return DirectResponseAction(status=UNAVAILABLE, body=DataSource(inline_string=reason))

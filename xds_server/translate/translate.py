@@ -5,24 +5,41 @@ the very inputs it was made from, and handed out again while those are the same 
 are the only arguments of the function that makes it, so a remembered part cannot be stale.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from xds_server.model.catalog import Catalog, Service
-from xds_server.model.policy import EndpointPolicy, ListenerKind, Policy, ServicePolicy
+from xds_server.model.policy import (
+    Discovery,
+    EndpointPolicy,
+    Listener,
+    ListenerKind,
+    Policy,
+    ServicePolicy,
+)
 from xds_server.model.problem import Code, Problem
-from xds_server.model.proxy import Group
+from xds_server.model.proxy import Client, Group
 from xds_server.model.secret import Secret, Secrets
 from xds_server.model.types import TypeUrl
-from xds_server.translate import clusters, endpoints, listeners, names, routes, secrets, tls
+from xds_server.translate import (
+    clusters,
+    endpoints,
+    listeners,
+    on_demand,
+    packing,
+    proxyless,
+    routes,
+    secrets,
+)
 from xds_server.translate.addresses import EndpointRules
+from xds_server.translate.domains import service_domains
+from xds_server.translate.memory import Key, Memory
 from xds_server.translate.packing import Draft
+from xds_server.translate.refusals import refused_listener, refused_service
 
-T = TypeVar("T")
 Part: TypeAlias = tuple[tuple[Draft, ...], tuple[Problem, ...]]
-Key: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +48,10 @@ class Translation:
 
     drafts: Mapping[TypeUrl, tuple[Draft, ...]]
     problems: tuple[Problem, ...]
+    derived: Mapping[TypeUrl, Callable[[str], Draft | None]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """What makes resources for names that tell all there is to say; constant for each name."""
 
 
 class Translator:
@@ -38,22 +59,46 @@ class Translator:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._memory = _Memory()
+        self._memory = Memory()
 
     def translate(self, catalog: Catalog, policy: Policy, material: Secrets) -> Translation:
         """Give all resources for the group; a part that cannot be made is a problem, never an exception."""
         self._memory.begin()
+        if not self._group.on_demand:
+            policy = self._memory.recall(("policy",), _everything_at_once, policy)
         secret_parts = [
             self._part(("secret", name), _secret_part, secret) for name, secret in material.by_name.items()
         ]
         available = frozenset(draft.name for drafts, _ in secret_parts for draft in drafts)
         served, refused = self._served(catalog, policy, available)
         rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
-        working, service_parts = self._services(catalog, served, rules)
+        if self._group.client is Client.GRPC:
+            return self._proxyless(catalog, policy, served, rules)
+        deferred = on_demand.deferred_services(policy.listeners, served)
+        working, service_parts = self._services(catalog, served, rules, deferred)
         parts = [*secret_parts, ((), refused), *service_parts]
-        parts.append(self._listeners(catalog.datacenter, working, policy, available))
+        parts.extend(self._listeners(catalog.datacenter, working, policy, available))
         self._memory.end()
         return _collect(parts, (*catalog.problems, *material.problems))
+
+    def _proxyless(
+        self, catalog: Catalog, policy: Policy, served: Mapping[str, ServicePolicy], rules: EndpointRules
+    ) -> Translation:
+        """Give the resources of gRPC clients. Each host stands alone: one that fails costs no other."""
+        called, refused = proxyless.callable_services(served)
+        services = self._memory.same(("services",), called)
+        datacenter = self._memory.same(("datacenter",), catalog.datacenter)
+        claimed = self._memory.recall(("claims",), proxyless.claims, policy.listeners)
+        hosts = self._memory.recall(("domains",), proxyless.domains, services, datacenter, claimed)
+        parts = [((), refused), self._part(("claimed hosts",), proxyless.claimed_hosts, claimed, services)]
+        for name, own in services.items():
+            meaning = self._memory.same(("domains", name), hosts[name])
+            parts.append(
+                self._part(("service", name), proxyless.service_part, catalog.services[name], own, rules)
+            )
+            parts.append(self._part(("hosts", name), proxyless.service_hosts, name, own, meaning))
+        self._memory.end()
+        return replace(_collect(parts, catalog.problems), derived=proxyless.DERIVED)
 
     def _rules(self, policy: EndpointPolicy) -> EndpointRules:
         port = self._group.admin_port
@@ -69,7 +114,7 @@ class Translator:
         # Of twins the last in order stays, the one in small letters, which no new one in capitals displaces.
         owners = {name.lower(): name for name in shown}
         for name in shown:
-            problem = _refusal(name, owners[name.lower()], policy.service(name), available)
+            problem = refused_service(name, owners[name.lower()], policy.service(name), available)
             if problem is None:
                 served[name] = policy.service(name)
             else:
@@ -77,7 +122,11 @@ class Translator:
         return served, tuple(problems)
 
     def _services(
-        self, catalog: Catalog, served: Mapping[str, ServicePolicy], rules: EndpointRules
+        self,
+        catalog: Catalog,
+        served: Mapping[str, ServicePolicy],
+        rules: EndpointRules,
+        deferred: frozenset[str],
     ) -> tuple[Mapping[str, ServicePolicy], list[Part]]:
         """Make the parts of each service, and tell which services have all of theirs.
 
@@ -88,7 +137,7 @@ class Translator:
         parts: list[Part] = []
         for name, policy in served.items():
             pair = (
-                self._part(("cluster", name), _cluster_part, name, policy),
+                self._part(("cluster", name), _cluster_part, name, policy, name in deferred),
                 self._part(("endpoints", name), _endpoints_part, catalog.services[name], rules),
             )
             if all(drafts for drafts, _ in pair):
@@ -104,21 +153,31 @@ class Translator:
         served: Mapping[str, ServicePolicy],
         policy: Policy,
         available: frozenset[str],
-    ) -> Part:
+    ) -> Iterator[Part]:
         view = self._memory.same(("view",), routes.Served(datacenter=datacenter, services=served))
-        drafts: list[Draft] = []
-        problems: list[Problem] = []
         for listener in policy.listeners:
-            missing = _missing_secrets(
-                tls.downstream_references(listener.tls) if listener.tls else (), available
-            )
-            if missing:
-                problems.append(_missing(f'listener "{listener.name}"', listener.source, missing))
+            problem = refused_listener(listener, available)
+            if problem is not None:
+                yield (), (problem,)
                 continue
-            made, found = self._part(("listener", listener.name), _listener_part, listener, view)
-            drafts.extend(made)
-            problems.extend(found)
-        return tuple(drafts), tuple(problems)
+            yield self._part(("listener", listener.name), _listener_part, listener, view)
+            if listener.discovery is Discovery.ON_DEMAND and listener.all_services:
+                yield from self._virtual_hosts(listener, view)
+
+    def _virtual_hosts(self, listener: Listener, view: routes.Served) -> Iterator[Part]:
+        """Give the virtual hosts of every service, each made anew only when it changes itself."""
+        domains, problems = self._memory.recall(
+            ("service domains",), service_domains, view.services, view.datacenter
+        )
+        yield (), problems
+        claimed = routes.claims(listener)
+        for service, own in domains.items():
+            key = ("virtual hosts", listener.name, service)
+            free = self._memory.same(
+                ("domains", *key), tuple(domain for domain in own if domain not in claimed)
+            )
+            policy = view.services[service]
+            yield self._part(key, _virtual_hosts_part, listener.name, service, policy, free)
 
     def _part(self, key: Key, make: Callable[..., Part], *inputs: Any) -> Part:
         """Make one part, or hand out the remembered one; on a bug in it, keep the last that worked."""
@@ -131,47 +190,6 @@ class Translator:
             return last[0], (problem,)
 
 
-class _Memory:
-    """Remembers values with the identity of the inputs they were made from, for one generation."""
-
-    def __init__(self) -> None:
-        self._old: dict[Key, tuple[tuple[Any, ...], Any]] = {}
-        self._new: dict[Key, tuple[tuple[Any, ...], Any]] = {}
-
-    def begin(self) -> None:
-        self._new = {}
-
-    def end(self) -> None:
-        self._old = self._new
-
-    def recall(self, key: Key, make: Callable[..., T], *inputs: Any) -> T:
-        """Give `make(*inputs)`, from memory if it was made from these very objects."""
-        known = self._old.get(key)
-        if known is not None and all(a is b for a, b in zip(known[0], inputs, strict=True)):
-            self._new[key] = known
-            value: T = known[1]
-            return value
-        value = make(*inputs)
-        self._new[key] = (inputs, value)
-        return value
-
-    def last(self, key: Key, default: T) -> T:
-        """Give the last remembered value of a key, and keep remembering it without its inputs."""
-        known = self._old.get(key)
-        if known is None:
-            return default
-        self._new[key] = ((object(),) * len(known[0]), known[1])
-        value: T = known[1]
-        return value
-
-    def same(self, key: Key, value: T) -> T:
-        """Give the remembered object if it equals `value`, so that identity can stand for equality."""
-        known = self._old.get(key)
-        kept: T = known[1] if known is not None and known[1] == value else value
-        self._new[key] = ((), kept)
-        return kept
-
-
 # --- parts: each a function of exactly the inputs it is remembered by ------------------------------------
 
 
@@ -179,8 +197,9 @@ def _secret_part(secret: Secret) -> Part:
     return tuple(secrets.secrets(secret)), ()
 
 
-def _cluster_part(name: str, policy: ServicePolicy) -> Part:
-    return (clusters.cluster(name, policy),), ()
+def _cluster_part(name: str, policy: ServicePolicy, deferred: bool) -> Part:
+    made = clusters.cluster(name, policy)
+    return (packing.on_demand(made) if deferred else made,), ()
 
 
 def _endpoints_part(service: Service, rules: EndpointRules) -> Part:
@@ -188,39 +207,25 @@ def _endpoints_part(service: Service, rules: EndpointRules) -> Part:
     return (made,), problems
 
 
-def _listener_part(listener: Any, served: routes.Served) -> Part:
+def _virtual_hosts_part(listener: str, service: str, policy: ServicePolicy, domains: tuple[str, ...]) -> Part:
+    return on_demand.virtual_hosts(listener, service, policy, domains), ()
+
+
+def _listener_part(listener: Listener, served: routes.Served) -> Part:
     if listener.kind is ListenerKind.TCP:
         made, problems = listeners.tcp_listener(listener, served)
         return (made,) if made else (), problems
+    if listener.discovery is Discovery.ON_DEMAND:
+        route, problems = on_demand.route_configuration(listener, served)
+        return (on_demand.http_listener(listener), route), problems
     route, problems = routes.route_configuration(listener, served)
-    return (listeners.http_listener(listener), route), problems
+    return (listeners.http_listener(listener, route.name), route), problems
 
 
-# --- what is refused ---------------------------------------------------------------------------------------
-
-
-def _refusal(name: str, owner: str, policy: ServicePolicy, available: frozenset[str]) -> Problem | None:
-    """Say why a service gets no cluster, or None."""
-    source = f'service "{name}"'
-    if name in names.RESERVED_CLUSTERS:
-        sentence = f'"{name}" is the name of a cluster of the bootstrap; register the service under another'
-        return Problem(code=Code.SERVICE_NAME_CLASH, source=source, sentence=sentence)
-    if owner != name:
-        sentence = (
-            f'it differs from service "{owner}" only in upper and lower case, which Consul takes for one'
-        )
-        return Problem(code=Code.SERVICE_NAME_CLASH, source=source, sentence=sentence)
-    missing = _missing_secrets(tls.upstream_references(policy.tls) if policy.tls else (), available)
-    return _missing(f'service "{name}"', source, missing) if missing else None
-
-
-def _missing_secrets(references: Iterable[Any], available: frozenset[str]) -> list[str]:
-    return [reference.name for reference in references if reference.name not in available]
-
-
-def _missing(what: str, source: str, missing: list[str]) -> Problem:
-    sentence = f"{what} needs {', '.join(missing)}, which could not be read; it is left out"
-    return Problem(code=Code.SECRET_MISSING, source=source, sentence=sentence)
+def _everything_at_once(policy: Policy) -> Policy:
+    """Give a policy without discovery on demand, for clients whose variant has no such thing (P-084)."""
+    plain = tuple(replace(listener, discovery=Discovery.ALL) for listener in policy.listeners)
+    return replace(policy, listeners=plain)
 
 
 def _collect(parts: Iterable[Part], problems: Iterable[Problem]) -> Translation:

@@ -1,0 +1,50 @@
+"""What was made in the last translation, with the inputs it was made from, to be handed out again."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+Key: TypeAlias = tuple[str, ...]
+
+
+class Memory:
+    """Remembers values with the identity of the inputs they were made from, for one generation."""
+
+    def __init__(self) -> None:
+        self._old: dict[Key, tuple[tuple[Any, ...], Any]] = {}
+        self._new: dict[Key, tuple[tuple[Any, ...], Any]] = {}
+
+    def begin(self) -> None:
+        """Start a generation: what is not recalled in it is forgotten at its end."""
+        self._new = {}
+
+    def end(self) -> None:
+        """End the generation."""
+        self._old = self._new
+
+    def recall(self, key: Key, make: Callable[..., T], *inputs: Any) -> T:
+        """Give `make(*inputs)`, from memory if it was made from these very objects."""
+        known = self._old.get(key)
+        if known is not None and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+            self._new[key] = known
+            value: T = known[1]
+            return value
+        value = make(*inputs)
+        self._new[key] = (inputs, value)
+        return value
+
+    def last(self, key: Key, default: T) -> T:
+        """Give the last remembered value of a key, and keep remembering it without its inputs."""
+        known = self._old.get(key)
+        if known is None:
+            return default
+        self._new[key] = ((object(),) * len(known[0]), known[1])
+        value: T = known[1]
+        return value
+
+    def same(self, key: Key, value: T) -> T:
+        """Give the remembered object if it equals `value`, so that identity can stand for equality."""
+        known = self._old.get(key)
+        kept: T = known[1] if known is not None and known[1] == value else value
+        self._new[key] = ((), kept)
+        return kept
