@@ -76,14 +76,14 @@ def agent(name, *version):
     ("node", "can"),
     [
         (agent("envoy", 1, 40, 0), True),
-        (agent("envoy", 1, 38, 0), True),
+        (agent("envoy", 1, 37, 0), True),
         (agent("envoy", 1, 36, 4), False),
         (agent("envoy"), True),
         (agent("another", 1, 0, 0), True),
     ],
 )
 def test_what_can_be_asked_for_on_demand_depends_on_the_version(node, can):
-    """Envoy before 1.38 rejects virtual host discovery over ADS."""
+    """Envoy before 1.37 rejects virtual host discovery over ADS."""
     assert proxy_of(node, delta=True).group.on_demand is can
     assert not proxy_of(node, delta=False).group.on_demand
 

@@ -89,7 +89,8 @@ class Machine:
         if state is None:
             state = self.types[type_url] = TypeState(type_url, self._client)
         answer = self._take(state, request)
-        check_names(type_url.short, state.subscription.names)
+        if state.subscription.grown:
+            check_names(type_url.short, state.subscription.names)
         return answer
 
     def _type_of(self, request: Any) -> TypeUrl | None:

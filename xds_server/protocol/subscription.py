@@ -19,6 +19,8 @@ class Subscription:
         self._first = True
         self.wildcard = False
         self.names: set[str] = set()
+        self.grown = False
+        """Whether the last request added names."""
 
     def wants(self, name: str) -> bool:
         """Tell whether a resource of that name is subscribed to."""
@@ -39,6 +41,7 @@ class Subscription:
         added = names - self.names
         if wildcard and not self.wildcard:
             added.add(WILDCARD)
+        self.grown = bool(added)
         self.wildcard, self.names = wildcard, names
         return frozenset(added)
 
@@ -54,5 +57,7 @@ class Subscription:
             self.wildcard = True
         if WILDCARD in dropped:
             self.wildcard = False
+        known = len(self.names)
         self.names |= added - {WILDCARD, ""}
+        self.grown = len(self.names) > known
         self.names -= dropped
