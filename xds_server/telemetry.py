@@ -44,6 +44,8 @@ class Event(StrEnum):
     STREAM_OPENED = "stream.opened"
     STREAM_CLOSED = "stream.closed"
     STREAM_REFUSED = "stream.refused"
+    STREAM_FAILED = "stream.failed"
+    RESPONSE_LARGE = "xds.response_large"
     XDS_NACK = "xds.nack"
 
 
@@ -61,6 +63,12 @@ RESPONSES: Final = Counter(
 RESPONSE_BYTES: Final = Counter(
     "xds_response_bytes", "Bytes of discovery responses sent.", ["variant", "type"], registry=REGISTRY
 )
+LARGE_RESPONSES: Final = Counter(
+    "xds_large_responses", "Responses to gRPC clients above the 4 MB these accept.", registry=REGISTRY
+)
+STREAMS_REFUSED: Final = Counter(
+    "xds_streams_refused", "Streams ended with an error, by gRPC status.", ["status"], registry=REGISTRY
+)
 NACKS: Final = Counter("xds_nacks", "Responses an xDS client rejected.", ["type"], registry=REGISTRY)
 SNAPSHOT_BUILDS: Final = Counter(
     "xds_snapshot_builds", "Snapshots built, by what came of it.", ["result"], registry=REGISTRY
@@ -74,7 +82,7 @@ SNAPSHOT_SECONDS: Final = Histogram(
 SNAPSHOT_RESOURCES: Final = Gauge(
     "xds_snapshot_resources", "Resources in the newest snapshot.", ["type"], registry=REGISTRY
 )
-PROBLEMS: Final = Gauge("xds_problems", "Problems in the newest snapshot.", ["code"], registry=REGISTRY)
+PROBLEMS: Final = Gauge("xds_problems", "Problems of what is served now.", ["code"], registry=REGISTRY)
 READY: Final = Gauge("xds_ready", "1 once the first catalog was synced.", registry=REGISTRY)
 CONSUL_WATCHES: Final = Gauge("xds_consul_watches", "Long polls to Consul that are open.", registry=REGISTRY)
 CONSUL_QUERIES: Final = Counter(

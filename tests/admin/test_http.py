@@ -1,4 +1,6 @@
+import asyncio
 import ssl
+import time
 
 import aiohttp
 import pytest
@@ -6,29 +8,35 @@ import trustme
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.protocol.resources import service, snapshot
+from tests.rig.eventually import eventually
+from tests.runtime.inputs import Inputs, catalog
+from tests.runtime.test_load import part, stats
 from xds_server import __version__, telemetry
 from xds_server.admin import AdminServer, application
-from xds_server.model.problem import Code, Problem
-from xds_server.snapshot import EMPTY, build
-
-PROBLEM = Problem(code=Code.ENDPOINT_PORT, source='service "a\n<b>"', sentence="it is wrong", index=17)
+from xds_server.runtime.load import Loads
 
 
-class Held:
-    """What the pipeline holds."""
-
-    snapshots = ()
+def idle_application():
+    """Nothing was read and nothing reported."""
+    return application(Inputs().pipeline, Loads())
 
 
 @pytest.fixture
-def held():
-    return Held()
+async def inputs():
+    made = Inputs()
+    running = asyncio.create_task(made.pipeline.run())
+    yield made
+    running.cancel()
 
 
 @pytest.fixture
-async def client(held):
-    async with TestClient(TestServer(application(lambda: held.snapshots))) as made:
+def loads():
+    return Loads()
+
+
+@pytest.fixture
+async def client(inputs, loads):
+    async with TestClient(TestServer(application(inputs.pipeline, loads))) as made:
         yield made
 
 
@@ -38,11 +46,12 @@ async def test_healthz_is_ok_from_the_start(client):
     assert (answer.status, await answer.text()) == (200, "ok\n")
 
 
-async def test_readyz_follows_the_first_snapshot(client, held):
+async def test_readyz_follows_the_first_snapshot(client, inputs):
     before = await client.get("/readyz")
     assert (before.status, await before.text()) == (503, "not ready: the catalog was not read yet\n")
 
-    held.snapshots = (snapshot(service("a")),)
+    inputs.catalog.publish(catalog(a=1))
+    await inputs.pipeline.snapshot.get()
 
     after = await client.get("/readyz")
     assert (after.status, await after.text()) == (200, "ready\n")
@@ -58,17 +67,61 @@ async def test_metrics_are_those_of_the_registry(client):
     assert set(families) == {metric.name for metric in telemetry.REGISTRY.collect()}
 
 
-async def test_problems_are_those_of_the_newest_snapshot(client, held):
+async def test_the_metrics_count_problems_by_code(client, inputs):
+    async def count(code):
+        text = await (await client.get("/metrics")).text()
+        return f'xds_problems{{code="{code}"}} 1.0' in text
+
+    inputs.catalog.publish(catalog(a=0))
+    await eventually(lambda: inputs.pipeline.problems)
+    (problem,) = inputs.pipeline.problems
+    assert await count(problem.code)
+
+    inputs.catalog.publish(catalog(a=8001))
+    await eventually(lambda: not inputs.pipeline.problems)
+    assert not await count(problem.code)
+
+
+async def test_problems_are_those_of_the_newest_snapshot(client, inputs):
     assert await (await client.get("/problems")).json() == {"problems": []}
 
-    held.snapshots = (build({}, [PROBLEM], EMPTY), snapshot(service("a")))
+    inputs.catalog.publish(catalog(a=0))
+    await eventually(lambda: inputs.pipeline.problems)
 
     answer = await client.get("/problems")
     assert answer.content_type == "application/json"
-    assert await answer.json() == {
-        "problems": [
-            {"code": "endpoint-port", "source": PROBLEM.source, "sentence": "it is wrong", "index": 17}
-        ]
+    (problem,) = (await answer.json())["problems"]
+    assert problem["code"] == "endpoint-port"
+    assert problem.keys() == {"code", "source", "sentence", "index"}
+
+
+@pytest.mark.shows("P-121")
+async def test_load_is_what_clients_have_reported(client, loads):
+    assert await (await client.get("/load")).json() == {"rows": [], "left_out": 0}
+
+    now = time.time()
+    loads.reporter("edge-1").report([stats("user", part("a", issued=5, good=3, bad=1, now=1))], now)
+
+    assert await (await client.get("/load")).json() == {
+        "rows": [
+            {
+                "client": "edge-1",
+                "cluster": "user",
+                "service": "user-eds",
+                "region": "r",
+                "zone": "a",
+                "sub_zone": "",
+                "issued": 5,
+                "successful": 3,
+                "error": 1,
+                "dropped": 0,
+                "in_progress": 1,
+                "rate": 0.5,
+                "since": now,
+                "at": now,
+            }
+        ],
+        "left_out": 0,
     }
 
 
@@ -78,13 +131,13 @@ async def test_there_is_nothing_else(client, path):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/problems"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/problems", "/load"])
 async def test_it_only_reads(client, method, path):
     assert (await client.request(method, path)).status == 405
 
 
 async def test_the_server_listens_until_it_is_stopped():
-    server = AdminServer(application(tuple))
+    server = AdminServer(idle_application())
     port = await server.start("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
@@ -95,7 +148,7 @@ async def test_the_server_listens_until_it_is_stopped():
 
 
 async def test_a_port_that_is_taken_is_an_error():
-    first, second = AdminServer(application(tuple)), AdminServer(application(tuple))
+    first, second = AdminServer(idle_application()), AdminServer(idle_application())
     port = await first.start("127.0.0.1", 0)
     with pytest.raises(OSError, match="address already in use"):
         await second.start("127.0.0.1", port)
@@ -108,7 +161,7 @@ async def test_it_speaks_tls_where_it_is_told_to():
     context, trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     ca.issue_cert("127.0.0.1").configure_cert(context)
     ca.configure_trust(trust)
-    server = AdminServer(application(tuple))
+    server = AdminServer(idle_application())
     port = await server.start("127.0.0.1", 0, context)
     async with (
         aiohttp.ClientSession() as session,

@@ -44,7 +44,7 @@ class XdsStream:
             self._channel = grpc.aio.insecure_channel(self._target, self._options)
         else:
             self._channel = grpc.aio.secure_channel(self._target, self._credentials, self._options)
-        self._call = self._channel.stream_stream(_SERVICE + self._method)()
+        await self.again()
         return self
 
     async def __aexit__(
@@ -52,6 +52,14 @@ class XdsStream:
     ) -> None:
         self._call.cancel()
         await self._channel.close()
+
+    async def again(self) -> None:
+        """Open another stream on the same channel, and speak on that from now on."""
+        self._call = self._channel.stream_stream(_SERVICE + self._method)()
+
+    def cancel(self) -> None:
+        """Break the stream off."""
+        self._call.cancel()
 
     def request(self, *, type_url: str, node: str = "", **fields: Any) -> bytes:
         """Encode a request; `node` is the node's id, empty for no node at all."""

@@ -21,7 +21,7 @@ from xds_server.model.policy import (
     WeightedService,
 )
 from xds_server.model.secret import SecretFiles
-from xds_server.settings import ServerTls, Settings, SettingsError, load, show
+from xds_server.settings import ServerTls, Settings, SettingsError, XdsSettings, load, show
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "xds-server.example.yaml"
 
@@ -131,6 +131,32 @@ def test_every_field_of_outlier_detection_and_circuit_breakers_can_be_set(tmp_pa
     assert policy.defaults.circuit_breakers == CircuitBreakers(**breakers)
 
 
+def test_how_clients_are_treated_is_given_or_has_a_default(tmp_path):
+    assert XdsSettings(host="a", port=1) == XdsSettings(
+        host="a",
+        port=1,
+        max_streams=10_000,
+        max_connection_age=1800.0,
+        drain_time=3.0,
+        max_request_size=16 * 2**20,
+        match_node_id=False,
+    )
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "xds: {max_streams: 5, max_connection_age: 1h, drain_time: 0s, max_request_size: 640KiB,"
+        " tls: {cert_file: c, key_file: k, client_ca_file: ca, match_node_id: true}}"
+    )
+    found = load(flags={}, environ={}, file=file)
+
+    xds = found.xds
+    assert (xds.max_streams, xds.max_connection_age, xds.drain_time) == (5, 3600.0, 0.0)
+    assert (xds.max_request_size, xds.match_node_id) == (640 * 1024, True)
+    shown = show(found)["xds"]
+    assert (shown["max_connection_age"], shown["drain_time"]) == ("3600s", "0s")
+    assert (shown["max_request_size"], shown["tls"]["match_node_id"]) == ("640KiB", True)
+    assert found.origins["xds.max_streams"] == "file x.yaml:1"
+
+
 def test_the_example_means_what_it_says():
     found = load(flags={}, environ={}, file=EXAMPLE)
     tls = EXAMPLE.parent / "tls"
@@ -161,7 +187,7 @@ def test_the_example_means_what_it_says():
                     hosts=("shop.example.com",),
                     path_prefix="/orders",
                     targets=(WeightedService(service="order"),),
-                    source=f"{edge}.routes[0] (line 70)",
+                    source=f"{edge}.routes[0] (line 75)",
                 ),
                 Route(
                     hosts=("shop.example.com", "*.shop.example.com"),
@@ -170,10 +196,10 @@ def test_the_example_means_what_it_says():
                         WeightedService(service="shop", weight=90),
                         WeightedService(service="shop-next", weight=10),
                     ),
-                    source=f"{edge}.routes[1] (line 73)",
+                    source=f"{edge}.routes[1] (line 78)",
                 ),
             ),
-            source=f"{edge} (line 65)",
+            source=f"{edge} (line 70)",
         ),
         Listener(
             name="db",
@@ -181,14 +207,14 @@ def test_the_example_means_what_it_says():
             port=15432,
             kind=ListenerKind.TCP,
             targets=(WeightedService(service="db"),),
-            source="xds-server.example.yaml listeners[1] (line 75)",
+            source="xds-server.example.yaml listeners[1] (line 80)",
         ),
     )
     assert found.secret_files[0] == SecretFiles(
         name="edge-cert",
         cert_file=str(tls / "edge.pem"),
         key_file=str(tls / "edge.key"),
-        source="xds-server.example.yaml secrets.edge-cert (line 81)",
+        source="xds-server.example.yaml secrets.edge-cert (line 86)",
     )
     assert found.policy.hidden_services == {"consul", "vault"}
 
@@ -222,6 +248,29 @@ def test_the_default_listener_can_move_or_go(tmp_path):
         ("default", "::1", 81, True)
     ]
     assert [(one.name, one.address) for one in gone] == [("default", "10.0.0.1")]
+
+
+def test_services_may_be_discovered_on_demand(tmp_path):
+    text = """
+default_listener: {discovery: on_demand}
+listeners:
+  - {name: a, address: "0.0.0.0:81", all_services: true, routes: [{service: x}]}
+  - {name: b, address: "0.0.0.0:82", discovery: on_demand, routes: [{service: x}]}
+  - {name: c, address: "0.0.0.0:83", discovery: all, all_services: true}
+  - name: d
+    address: "0.0.0.0:84"
+    discovery: on_demand
+    all_services: true
+    routes: [{hosts: ["*.a.test"], service: x}]
+"""
+
+    found = load_text(tmp_path, text)
+
+    discoveries = {one.name: one.discovery.value for one in found.policy.listeners}
+    lazy = "on_demand"
+    assert discoveries == {"default": lazy, "a": "all", "b": lazy, "c": "all", "d": lazy}
+    again = load_text(tmp_path, yaml.safe_dump(show(found)))
+    assert {one.name: one.discovery.value for one in again.policy.listeners} == discoveries
 
 
 def test_ports_in_use_are_denied_unless_allowed(tmp_path):
@@ -261,3 +310,16 @@ def test_paths_of_the_file_are_relative_to_it_and_those_of_flags_are_not(tmp_pat
 
     assert from_file.catalog_file == tmp_path / "c.yaml"
     assert from_flag.catalog_file == Path("d.yaml")
+
+
+def test_a_listener_may_have_a_time_to_live(tmp_path):
+    text = """
+listeners:
+  - {name: a, address: "0.0.0.0:81", all_services: true, ttl: 90s}
+  - {name: b, address: "0.0.0.0:82", all_services: true}
+"""
+    found = load_text(tmp_path, text)
+
+    assert [one.ttl for one in found.policy.listeners] == [None, 90.0, None]
+    again = load_text(tmp_path, yaml.safe_dump(show(found)))
+    assert [one.ttl for one in again.policy.listeners] == [None, 90.0, None]

@@ -36,6 +36,17 @@ WRONG = [
         "{xds: {address: 'a:1'}, admin: {address: 'a:1'}}",
         "admin.address: is the address of xds already (a:1)",
     ),
+    ("xds: {max_streams: 0}", "x.yaml:1: xds.max_streams: expected"),
+    ("xds: {max_connection_age: 9ms}", "xds.max_connection_age: must be from 1 to 86400 seconds"),
+    ("xds: {drain_time: never}", "xds.drain_time: expected a duration"),
+    ("xds: {max_request_size: 16}", "xds.max_request_size: expected a size such as 512KiB or 16MiB"),
+    ("xds: {max_request_size: 1KiB}", 'xds.max_request_size: "1KiB" is not from 64KiB to 1024MiB'),
+    ("xds: {max_request_size: 2000MiB}", 'xds.max_request_size: "2000MiB" is not from 64KiB to 1024MiB'),
+    (
+        "xds: {tls: {cert_file: a, key_file: b, match_node_id: true}}",
+        "xds.tls.match_node_id: needs client_ca_file as well",
+    ),
+    ("admin: {tls: {match_node_id: true}}", "admin.tls.match_node_id: is not a key here"),
     ("xds: {tls: {cert_file: a}}", "xds.tls.key_file: is required"),
     ("consul: {address: 'ftp://a:1'}", "unknown scheme"),
     ("consul: {address: 'http://user:pass@a:1'}", "holds a password"),
@@ -138,6 +149,19 @@ WRONG_LISTENERS = [
     (
         f"[{{{LISTENER}, protocol: tcp, service: 'a b'}}]",
         'listeners[0].service: "a b" cannot be the name of a service',
+    ),
+    (
+        f"[{{{LISTENER}, protocol: tcp, service: a, discovery: on_demand}}]",
+        "listeners[0].discovery: has no meaning",
+    ),
+    (f"[{{{LISTENER}, all_services: true, discovery: some}}]", 'listeners[0].discovery: "some" is not known'),
+    (
+        f"[{{{LISTENER}, all_services: true, discovery: on_demand, routes: [{{service: a}}]}}]",
+        'listeners[0].discovery: is on_demand, so no route may have the host "*"',
+    ),
+    (
+        f"[{{{LISTENER}, all_services: true, discovery: on_demand, routes: [{{hosts: ['*.consul']}}]}}]",
+        'no route may have the host "*.consul"',
     ),
     (f"[{{{LISTENER}, all_services: true, tls: {{certificate: x}}}}]", 'no secret "x"; did you mean "xx"?'),
     (

@@ -7,7 +7,8 @@ What is said is done when the sentence is awaited, word by word.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+import contextlib
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,9 +24,12 @@ from google.rpc.status_pb2 import Status
 
 from tests.protocol.resources import content
 from xds_server.model.types import TypeUrl
+from xds_server.transport.services import ADS, SERVICES
 
-SERVICE: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
-METHODS: Final = {"sotw": "StreamAggregatedResources", "delta": "DeltaAggregatedResources"}
+SERVICE: Final = f"/{ADS.name}/"
+METHODS: Final = {"sotw": ADS.sotw, "delta": ADS.delta}
+VARIANTS: Final = ("sotw", "delta", "sotw per type", "delta per type")
+BY_TYPE: Final = {service.type: service for service in SERVICES}
 _RESPONSES: Final = {"sotw": DiscoveryResponse, "delta": DeltaDiscoveryResponse}
 _OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
 _PATIENCE: Final = 5.0
@@ -38,32 +42,62 @@ def edge(node_id: str = "edge-1", **metadata: Any) -> Node:
 
 
 class AdsClient:
-    """One stream; `node` goes with its first request only, unless `node_always`."""
+    """One client: a stream for all types, or with `... per type` one stream for each type it speaks of.
+
+    `node` goes with the first request of a stream only, unless `node_always`.
+    """
 
     def __init__(
-        self, port: int, variant: str, *, node: Node | None = None, node_always: bool = False
+        self,
+        port: int,
+        variant: str,
+        *,
+        node: Node | None = None,
+        node_always: bool = False,
+        options: Sequence[tuple[str, int]] = _OPTIONS,
     ) -> None:
-        self.variant = variant
+        self.variant, _, per_type = variant.partition(" ")
         self.received: list[Any] = []
+        self._per_type = bool(per_type)
         self._port = port
         self._node = edge() if node is None else node
         self._node_always = node_always
+        self._options = options
         self._names: dict[str, list[str]] = {}
         self._latest: dict[str, Any] = {}
         self._words: list[Callable[[], Awaitable[None]]] = []
         self._channel: Any = None
-        self.call: Any = None
+        self.calls: dict[str, Any] = {}
+        """The open calls by their method."""
+        self._introduced: set[str] = set()
+        self._reading: dict[str, asyncio.Future[Any]] = {}
+
+    @property
+    def call(self) -> Any:
+        """The first call."""
+        return next(iter(self.calls.values()))
 
     async def __aenter__(self) -> Self:
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{self._port}", options=_OPTIONS)
-        self.call = self._channel.stream_stream(SERVICE + METHODS[self.variant])()
+        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{self._port}", options=self._options)
+        if not self._per_type:
+            self._call(self._method(""))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.call.cancel()
+        for call in self.calls.values():
+            call.cancel()
         await self._channel.close()
+
+    def _method(self, type_url: str) -> str:
+        service = BY_TYPE[type_url] if self._per_type else ADS
+        return f"/{service.name}/{getattr(service, self.variant)}"
+
+    def _call(self, method: str) -> Any:
+        if method not in self.calls:
+            self.calls[method] = self._channel.stream_stream(method)()
+        return self.calls[method]
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._speak().__await__()
@@ -77,6 +111,11 @@ class AdsClient:
     def _then(self, word: Callable[[], Awaitable[None]]) -> Self:
         self._words.append(word)
         return self
+
+    def introduce(self, node: Node) -> None:
+        """Send this node with the next request of every stream."""
+        self._node = node
+        self._introduced.clear()
 
     # --- what it says ------------------------------------------------------------------------------------
 
@@ -104,7 +143,11 @@ class AdsClient:
 
     def half_close(self) -> Self:
         """Say that nothing more will be said."""
-        return self._then(self.call.done_writing)
+
+        async def word() -> None:
+            await self.call.done_writing()
+
+        return self._then(word)
 
     async def _write(self, type_url: str, names: list[str], error: str = "") -> None:
         latest = self._latest.get(type_url)
@@ -124,18 +167,19 @@ class AdsClient:
             )
         if error:
             request.error_detail.CopyFrom(Status(code=13, message=error))
-        if self._node is not None:
+        method = self._method(type_url)
+        if self._node_always or method not in self._introduced:
             request.node.CopyFrom(self._node)
-            self._node = self._node if self._node_always else None
-        await self.call.write(request.SerializeToString())
+            self._introduced.add(method)
+        await self._call(method).write(request.SerializeToString())
 
     # --- what it hears -----------------------------------------------------------------------------------
 
     def expect(self, type_url: TypeUrl, *names: str, removed: tuple[str, ...] = ()) -> Self:
-        """Hear a response next, with resources of exactly these names."""
+        """Hear a response next (of the stream for this type), with resources of exactly these names."""
 
         async def word() -> None:
-            message = await self.hear()
+            message = await self.hear(type_url)
             assert message.type_url == type_url
             assert sorted(self.contents(message)) == sorted(names)
             assert sorted(getattr(message, "removed_resources", ())) == sorted(removed)
@@ -143,29 +187,33 @@ class AdsClient:
         return self._then(word)
 
     def expect_nothing(self, seconds: float = 0.1) -> Self:
-        """Hear nothing for a while."""
+        """Hear nothing for a while, on any stream."""
 
         async def word() -> None:
-            # `read` is not to be cancelled: that would end the call.
-            reading = asyncio.ensure_future(self.call.read())
-            done, _ = await asyncio.wait([reading], timeout=seconds)
-            assert not done, reading.result()
-            self._reading = reading
+            for method in self.calls:
+                self._read(method)
+            done, _ = await asyncio.wait(self._reading.values(), timeout=seconds)
+            assert not done, [one.result() for one in done]
 
         return self._then(word)
 
-    async def hear(self) -> Any:
-        """Give the next response, decoded."""
-        reading, self._reading = self._reading, None
+    async def hear(self, type_url: str = "") -> Any:
+        """Give the next response, decoded; with a stream for each type, the next of that type."""
+        method = self._method(type_url) if type_url else next(iter(self.calls))
         async with asyncio.timeout(_PATIENCE):
-            payload = await (reading or self.call.read())
-        assert payload is not grpc.aio.EOF, await self.call.details()
+            payload = await self._read(method)
+        del self._reading[method]
+        assert payload is not grpc.aio.EOF, await self.calls[method].details()
         message = _RESPONSES[self.variant].FromString(payload)
         self._latest[message.type_url] = message
         self.received.append(message)
         return message
 
-    _reading: Any = None
+    def _read(self, method: str) -> "asyncio.Future[Any]":
+        """Give the read that is under way: to cancel one would end the call."""
+        if method not in self._reading:
+            self._reading[method] = asyncio.ensure_future(self.calls[method].read())
+        return self._reading[method]
 
     def contents(self, message: Any) -> dict[str, str]:
         """Give the resources of a response: name and content."""
@@ -174,12 +222,9 @@ class AdsClient:
 
     async def end(self) -> tuple[grpc.StatusCode, str]:
         """Wait until the server ends the stream, and give how; what it still sent is passed over."""
+        method = next(iter(self.calls))
         async with asyncio.timeout(_PATIENCE):
-            reading, self._reading = self._reading, None
-            try:
-                payload = await (reading or self.call.read())
-                while payload is not grpc.aio.EOF:
-                    payload = await self.call.read()
-            except grpc.aio.AioRpcError:
-                pass
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                while await self._read(method) is not grpc.aio.EOF:
+                    del self._reading[method]
             return await self.call.code(), await self.call.details()

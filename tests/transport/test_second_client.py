@@ -54,9 +54,14 @@ async def server() -> AsyncIterator[object]:
         yield running
 
 
+def served(server):
+    (session,) = server.fleet.sessions
+    return session.machine.snapshot
+
+
 def agrees(server, type_url, name, packed):
     """Compare with what is served: the very bytes, and that it can be read and written again."""
-    resource = server.inputs.pipeline.snapshot.value.resource(type_url, name)
+    resource = served(server).resource(type_url, name)
     assert bytes(packed) == resource.packed
     message = MESSAGES[type_url].parse(packed.value)
     assert MESSAGES[type_url].parse(bytes(message)) == message
@@ -72,6 +77,7 @@ def ports(assignment):
     ]
 
 
+@pytest.mark.shows("P-020", "P-067")
 async def test_state_of_the_world(server):
     node = Node(id="second", cluster="edge")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -80,7 +86,7 @@ async def test_state_of_the_world(server):
         for type_url, names in STEPS:
             answer = await stream.ask(DiscoveryRequest(node=node, type_url=type_url, resource_names=names))
             assert answer.type_url == type_url
-            assert answer.version_info == server.inputs.pipeline.snapshot.value.sets[type_url].version
+            assert answer.version_info == served(server).sets[type_url].version
             for packed in answer.resources:
                 kind = MESSAGES[type_url].parse(packed.value)
                 agrees(server, type_url, kind.cluster_name if type_url is EDS else kind.name, packed)
@@ -102,6 +108,7 @@ async def test_state_of_the_world(server):
         assert ports(agrees(server, EDS, "user", change.resources[0])) == [8009]
 
 
+@pytest.mark.shows("P-067", "P-070")
 async def test_incremental(server):
     node = Node(id="second", cluster="edge")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -112,8 +119,7 @@ async def test_incremental(server):
             assert answer.type_url == type_url
             for resource in answer.resources:
                 agrees(server, type_url, resource.name, resource.resource)
-                served = server.inputs.pipeline.snapshot.value.resource(type_url, resource.name)
-                assert resource.version == served.version
+                assert resource.version == served(server).resource(type_url, resource.name).version
             assert len(answer.resources) == (2 if type_url in {CDS, EDS} else 1)
             await stream.say(DeltaDiscoveryRequest(type_url=type_url, response_nonce=answer.nonce))
 

@@ -18,6 +18,7 @@ from xds_server.model.policy import Policy
 from xds_server.model.proxy import Group
 from xds_server.model.secret import Secret, Secrets, Token
 from xds_server.protocol import DeltaMachine, SotwMachine
+from xds_server.runtime.load import Loads
 from xds_server.snapshot import EMPTY, build
 from xds_server.telemetry import JsonFormatter, TextFormatter
 from xds_server.translate import Translator
@@ -43,8 +44,8 @@ def built():
 
 
 def response(machine, request):
-    machine.receive(request)
-    (made,) = machine.outbox()
+    machine.receive(request, 0.0)
+    (made,) = machine.outbox(0.0)
     return made
 
 
@@ -101,9 +102,11 @@ async def test_neither_the_log_nor_the_admin_port_shows_it(variant, caplog):
         await client.subscribe(SDS, "edge").expect(SDS, "edge").nack(SDS, "no good").expect_nothing()
         assert shows(client.received[0].SerializeToString())
         await eventually(lambda: any(record.message == "xds.nack" for record in caplog.records))
-        app = application(lambda: inputs.pipeline.snapshots)
+        app = application(inputs.pipeline, Loads())
         async with TestClient(TestServer(app)) as admin:
-            pages = [await (await admin.get(path)).text() for path in ("/problems", "/metrics", "/readyz")]
+            pages = [
+                await (await admin.get(path)).text() for path in ("/problems", "/metrics", "/readyz", "/load")
+            ]
 
     lines = [form().format(record) for record in caplog.records for form in (JsonFormatter, TextFormatter)]
     assert len(lines) > 6

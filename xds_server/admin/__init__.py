@@ -1,4 +1,4 @@
-"""The admin HTTP port: is it alive, is it ready, what does it count, what is wrong. Read-only."""
+"""The admin HTTP port: health, metrics, problems, reported load, and discovery by polling."""
 
 from xds_server.admin.http import AdminServer, application
 

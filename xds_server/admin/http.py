@@ -1,7 +1,10 @@
 """The routes of the admin port, in the same event loop as everything else."""
 
+import asyncio
+import json
 import ssl
-from collections.abc import Callable
+import time
+from collections import Counter
 from dataclasses import asdict
 from typing import Final
 
@@ -9,26 +12,27 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from xds_server import telemetry
-from xds_server.snapshot import Snapshot
+from xds_server.admin.discovery import MAX_BODY, PATH, Discovery
+from xds_server.model.problem import Code
+from xds_server.runtime.load import Loads, LoadView, Row
+from xds_server.runtime.pipeline import Pipeline
 
-SnapshotsReader = Callable[[], tuple[Snapshot, ...]]
+_PIPELINE: Final[web.AppKey[Pipeline]] = web.AppKey("pipeline")
+_LOADS: Final[web.AppKey[Loads]] = web.AppKey("loads")
 
-_SNAPSHOTS: Final[web.AppKey[SnapshotsReader]] = web.AppKey("snapshots")
 
-
-def application(snapshots: SnapshotsReader) -> web.Application:
-    """Make the admin application.
-
-    `snapshots` gives the newest snapshot of each group of proxies, none before the first sync.
-    """
-    app = web.Application()
-    app[_SNAPSHOTS] = snapshots
+def application(pipeline: Pipeline, loads: Loads) -> web.Application:
+    """Make the admin application: it shows what the pipeline has made and what clients have reported."""
+    app = web.Application(client_max_size=MAX_BODY)
+    app[_PIPELINE], app[_LOADS] = pipeline, loads
     app.add_routes(
         [
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz),
             web.get("/metrics", _metrics),
             web.get("/problems", _problems),
+            web.get("/load", _load),
+            web.post(PATH, Discovery(pipeline).post),
         ]
     )
     return app
@@ -39,19 +43,44 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if not request.app[_SNAPSHOTS]():
+    if not request.app[_PIPELINE].ready:
         return web.Response(status=503, text="not ready: the catalog was not read yet\n")
     return web.Response(text="ready\n")
 
 
-async def _metrics(_request: web.Request) -> web.Response:
+async def _metrics(request: web.Request) -> web.Response:
+    counts = Counter(problem.code for problem in request.app[_PIPELINE].problems)
+    for code in Code:
+        telemetry.PROBLEMS.labels(code).set(counts[code])
     body = generate_latest(telemetry.REGISTRY)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _problems(request: web.Request) -> web.Response:
-    problems = {problem for snapshot in request.app[_SNAPSHOTS]() for problem in snapshot.problems}
-    return web.json_response({"problems": [asdict(problem) for problem in sorted(problems)]})
+    problems = request.app[_PIPELINE].problems
+    return web.json_response({"problems": [asdict(problem) for problem in problems]})
+
+
+async def _load(request: web.Request) -> web.Response:
+    # There may be 100,000 rows, which take a second to write.
+    body = await asyncio.to_thread(_text, request.app[_LOADS].view(time.time()))
+    return web.json_response(text=body)
+
+
+def _text(view: LoadView) -> str:
+    return json.dumps({"rows": [_shown(row) for row in view.rows], "left_out": view.left_out})
+
+
+def _shown(row: Row) -> dict[str, object]:
+    return {
+        "client": row.client,
+        **row.place._asdict(),
+        **asdict(row.total),
+        "in_progress": row.in_progress,
+        "rate": round(row.rate, 3),
+        "since": row.since,
+        "at": row.at,
+    }
 
 
 class AdminServer:

@@ -25,12 +25,21 @@ from xds_server.model.catalog import Catalog
 from xds_server.model.policy import Policy
 from xds_server.model.secret import Secrets
 from xds_server.runtime.debounce import Pace
+from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.latest import Latest
+from xds_server.runtime.load import Loads
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.runtime.supervise import supervise
 from xds_server.settings import ConsulSettings, ServerSettings, ServerTls, Settings, SettingsError
 from xds_server.telemetry import Event, log
-from xds_server.transport import PortTakenError, StreamLimits, TlsFiles, XdsServer, XdsServerOptions
+from xds_server.transport import (
+    ConnectionOptions,
+    PortTakenError,
+    StreamLimits,
+    TlsFiles,
+    XdsServer,
+    XdsServerOptions,
+)
 
 _GRACE: Final = 2.0
 
@@ -62,6 +71,8 @@ async def serve(settings: Settings, reload: Loader) -> None:
         running.append(tasks.create_task(xds.run()))
         await _told_to_stop()
         log(Event.SERVER_STOPPING)
+        # Streams that are still open are served until it is their turn.
+        await xds.drain()
         for task in running:
             task.cancel()
     log(Event.SERVER_STOPPED)
@@ -151,10 +162,15 @@ async def _servers(settings: Settings, pipeline: Pipeline) -> AsyncIterator[XdsS
         port=settings.xds.port,
         tls=_tls_files(tls) if tls else None,
         identifier=f"xds-server/{__version__}",
-        limits=StreamLimits(),
+        limits=StreamLimits(streams=settings.xds.max_streams, match_node_id=settings.xds.match_node_id),
+        connections=ConnectionOptions(
+            age=settings.xds.max_connection_age, request_size=settings.xds.max_request_size
+        ),
+        drain=settings.xds.drain_time,
     )
-    admin = AdminServer(application(lambda: pipeline.snapshots))
-    xds = XdsServer(pipeline, options)
+    loads = Loads()
+    admin = AdminServer(application(pipeline, loads))
+    xds = XdsServer(pipeline, Fleet(), loads, options)
     try:
         admin_port = await _start_admin(admin, settings.admin)
         xds_port = await _start_xds(xds, settings.xds)

@@ -47,7 +47,7 @@ def _version(node: Any) -> str:
 
 
 def _refuses_on_demand(node: Any) -> bool:
-    """Tell whether this is an Envoy that rejects virtual host discovery over ADS, as those before 1.37 do (envoy#41996)."""
+    """Tell whether this is an Envoy before 1.37, which rejects VHDS over ADS (envoy#41996)."""
     version = node.user_agent_build_version.version
     told = node.user_agent_name == "envoy" and node.HasField("user_agent_build_version")
     return told and (version.major_number, version.minor_number) < _VHDS_OVER_ADS

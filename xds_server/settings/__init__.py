@@ -15,6 +15,7 @@ from xds_server.settings.values import (
     ServerSettings,
     ServerTls,
     Settings,
+    XdsSettings,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ServerTls",
     "Settings",
     "SettingsError",
+    "XdsSettings",
     "json_schema",
     "leaves",
     "load",

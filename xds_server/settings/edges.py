@@ -1,4 +1,4 @@
-"""The settings of our own edges: Consul, the two servers, the log."""
+"""The settings of our own edges: Consul and the log; `servers` has those of the two servers."""
 
 from pathlib import Path
 from typing import Final, get_args
@@ -7,10 +7,10 @@ from msgspec import UNSET, UnsetType
 
 from xds_server.model.secret import Token
 from xds_server.reading import did_you_mean, quoted
-from xds_server.settings.addresses import AddressError, ConsulAddress, consul_address, host_and_port
-from xds_server.settings.shape import AdminShape, ConsulShape, LogForm, LogLevel, LogShape, XdsShape
+from xds_server.settings.addresses import AddressError, ConsulAddress, consul_address
+from xds_server.settings.shape import ConsulShape, LogForm, LogLevel, LogShape
 from xds_server.settings.sources import Sources
-from xds_server.settings.values import ConsulSettings, ConsulTls, LogSettings, ServerSettings, ServerTls
+from xds_server.settings.values import ConsulSettings, ConsulTls, LogSettings
 
 # Go's strconv.ParseBool, by which Consul's own clients read their variables.
 _BOOLEANS: Final = {
@@ -56,23 +56,6 @@ def _consul_tls(shape: ConsulShape, sources: Sources) -> ConsulTls:
         given, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
         sources.note(f"consul.tls.{given}", f"needs {missing} as well; a certificate and its key go together")
     return tls
-
-
-def server_settings(shape: XdsShape | AdminShape, sources: Sources, key: str) -> ServerSettings:
-    """Lay flags and environment over the file's `xds` or `admin`."""
-    try:
-        host, port = host_and_port(sources.text(f"{key}.address") or shape.address)
-    except AddressError as error:
-        sources.note(f"{key}.address", str(error))
-        host, port = "127.0.0.1", 0
-    if isinstance(shape.tls, UnsetType):
-        return ServerSettings(host=host, port=port)
-    tls = ServerTls(
-        cert_file=sources.path(f"{key}.tls.cert_file", shape.tls.cert_file),
-        key_file=sources.path(f"{key}.tls.key_file", shape.tls.key_file),
-        client_ca_file=_path(sources, f"{key}.tls.client_ca_file", shape.tls.client_ca_file),
-    )
-    return ServerSettings(host=host, port=port, tls=tls)
 
 
 def log_settings(shape: LogShape, sources: Sources) -> LogSettings:

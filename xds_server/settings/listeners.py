@@ -9,6 +9,7 @@ from msgspec import UnsetType
 from xds_server.model.catalog import is_service_name
 from xds_server.model.policy import (
     DEFAULT_LISTENER,
+    Discovery,
     DownstreamTls,
     Listener,
     ListenerKind,
@@ -32,7 +33,7 @@ from xds_server.settings.sources import Sources
 _PATH: Final = re.compile(r"/[!-~]*", re.ASCII)
 # Envoy refuses a split whose weights add up to more (RouteAction.weighted_clusters).
 _MAX_WEIGHTS: Final = 2**32 - 1
-_FOREIGN_KEYS: Final = {"http": ("service", "split"), "tcp": ("routes", "all_services")}
+_FOREIGN_KEYS: Final = {"http": ("service", "split"), "tcp": ("routes", "all_services", "discovery")}
 
 
 def listeners(shape: FileShape, secrets: Secrets, sources: Sources) -> tuple[Listener, ...]:
@@ -52,7 +53,7 @@ def _default(shape: DefaultListenerShape | bool, sources: Sources) -> Listener:
     if isinstance(shape, bool):
         return DEFAULT_LISTENER
     host, port = _address(shape.address, sources, "default_listener.address")
-    return replace(DEFAULT_LISTENER, address=host, port=port)
+    return replace(DEFAULT_LISTENER, address=host, port=port, discovery=_discovery(shape))
 
 
 def _address(text: str, sources: Sources, key: str) -> tuple[str, int]:
@@ -82,6 +83,7 @@ def _listener(shape: ListenerShape, secrets: Secrets, sources: Sources, key: str
     is_http = shape.protocol == "http"
     if is_http and not shape.routes and not shape.all_services:
         sources.note(key, "leads nowhere; give it routes, or all_services: true")
+    _check_discovery(shape, sources, key)
     return Listener(
         name=shape.name,
         address=host,
@@ -90,9 +92,28 @@ def _listener(shape: ListenerShape, secrets: Secrets, sources: Sources, key: str
         tls=_tls(shape.tls, secrets, f"{key}.tls"),
         routes=_routes(shape.routes, sources, key) if is_http else (),
         all_services=shape.all_services and is_http,
+        discovery=_discovery(shape) if is_http else Discovery.ALL,
+        ttl=None if isinstance(shape.ttl, UnsetType) else shape.ttl,
         targets=() if is_http else _targets(shape, sources, key),
         source=sources.place(key),
     )
+
+
+def _discovery(shape: ListenerShape | DefaultListenerShape) -> Discovery:
+    return Discovery.ALL if isinstance(shape.discovery, UnsetType) else Discovery(shape.discovery)
+
+
+def _check_discovery(shape: ListenerShape, sources: Sources, key: str) -> None:
+    """Refuse a host that would hide services: Envoy asks only for a host that nothing it holds matches."""
+    if _discovery(shape) is Discovery.ALL or not shape.all_services:
+        return
+    for host in sorted({host for route in shape.routes for host in route.hosts}):
+        if host == "*" or (host.startswith("*.") and host.endswith(".consul")):
+            sentence = (
+                f"is on_demand, so no route may have the host {quoted(host)}: it would take the requests of "
+                "services not held yet; name its hosts, or leave out all_services"
+            )
+            sources.note(f"{key}.discovery", sentence)
 
 
 def _tls(shape: DownstreamTlsShape | UnsetType, secrets: Secrets, key: str) -> DownstreamTls | None:

@@ -12,9 +12,10 @@ from msgspec import UnsetType
 from xds_server.model.policy import EndpointPolicy, Policy, ServicePolicy
 from xds_server.reading import Document, ReadError, quoted, read_document
 from xds_server.settings.addresses import is_loopback
-from xds_server.settings.edges import consul_settings, log_settings, server_settings
+from xds_server.settings.edges import consul_settings, log_settings
 from xds_server.settings.listeners import listeners
 from xds_server.settings.secret_files import Secrets
+from xds_server.settings.servers import admin_settings, xds_settings
 from xds_server.settings.service_policies import service_policies, service_policy
 from xds_server.settings.shape import EndpointsShape, FileShape
 from xds_server.settings.show import leaves, show
@@ -56,8 +57,8 @@ def _settings(shape: FileShape, sources: Sources, file: Path | None) -> Settings
     settings = Settings(
         consul=consul_settings(shape.consul, sources),
         catalog_file=None if isinstance(catalog, UnsetType) else sources.path("catalog", catalog),
-        xds=server_settings(shape.xds, sources, "xds"),
-        admin=server_settings(shape.admin, sources, "admin"),
+        xds=xds_settings(shape.xds, sources),
+        admin=admin_settings(shape.admin, sources),
         log=log_settings(shape.log, sources),
         secret_files=secrets.files(),
         file=file,

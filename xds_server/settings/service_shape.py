@@ -19,8 +19,9 @@ _SCHEMA: Final = {"pattern": PATTERN}
 # Envoy counts in whole milliseconds and takes what is shorter for 0.
 Timeout: TypeAlias = Annotated[float, Meta(ge=0.001, le=3600, extra=_EXTRA, extra_json_schema=_SCHEMA)]
 Span: TypeAlias = Annotated[float, Meta(ge=0.001, le=_MOST_SECONDS, extra=_EXTRA, extra_json_schema=_SCHEMA)]
-Jitter: TypeAlias = Annotated[float, Meta(ge=0, le=_MOST_SECONDS, extra=_EXTRA, extra_json_schema=_SCHEMA)]
+Pause: TypeAlias = Annotated[float, Meta(ge=0, le=_MOST_SECONDS, extra=_EXTRA, extra_json_schema=_SCHEMA)]
 Wait: TypeAlias = Annotated[float, Meta(ge=1, le=600, extra=_EXTRA, extra_json_schema=_SCHEMA)]
+Age: TypeAlias = Annotated[float, Meta(ge=1, le=_MOST_SECONDS, extra=_EXTRA, extra_json_schema=_SCHEMA)]
 Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
 Limit: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
@@ -73,7 +74,7 @@ class OutlierShape(Struct, frozen=True, forbid_unknown_fields=True):
         about("No ejection is longer than this. Envoy: 300s, or base_ejection_time if that is longer."),
     ] = UNSET
     max_ejection_time_jitter: Annotated[
-        Jitter | UnsetType, about("Up to this much is added to each ejection at random. Envoy: 0s.")
+        Pause | UnsetType, about("Up to this much is added to each ejection at random. Envoy: 0s.")
     ] = UNSET
     max_ejection_percent: Annotated[
         Percent | UnsetType, about("At most this share of the instances is out at a time. Envoy: 10.")

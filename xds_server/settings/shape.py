@@ -1,14 +1,22 @@
-"""What the settings file may look like, as Structs; `service_shape` holds the part about services."""
+"""What the settings file may look like, as Structs.
+
+`service_shape` holds the part about services, `server_shape` that about our own servers.
+"""
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from xds_server.settings.service_shape import ServiceShape, Split, Text, Wait, about
+from xds_server.settings.server_shape import AdminShape, XdsShape
+from xds_server.settings.service_shape import Age, ServiceShape, Split, Text, Wait, about
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogForm: TypeAlias = Literal["auto", "text", "json"]
+_Discovery: TypeAlias = Annotated[
+    Literal["all", "on_demand"] | UnsetType,
+    about("http: all, or on_demand: Envoy holds only the services in use. Default: all."),
+]
 _Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -45,35 +53,6 @@ class ConsulShape(Struct, frozen=True, forbid_unknown_fields=True):
     )
     wait: Annotated[Wait, about("How long Consul may hold a query that has no news. Default: 5m.")] = 300.0
     tls: Annotated[ConsulTlsShape, about("TLS to Consul.")] = ConsulTlsShape()
-
-
-class ServerTlsShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """TLS of one of our own servers."""
-
-    cert_file: Annotated[Text, about("PEM file of the certificate chain, leaf first. Required.")]
-    key_file: Annotated[Text, about("PEM file of its private key. Required.")]
-    client_ca_file: Annotated[
-        Text | UnsetType,
-        about("Clients must show a certificate signed by a CA in this PEM file. Default: none asked."),
-    ] = UNSET
-
-
-class XdsShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """The server that Envoy connects to."""
-
-    address: Annotated[
-        Text, about("`HOST:PORT` to listen on; port 0 takes a free one. Default: 127.0.0.1:18000.")
-    ] = "127.0.0.1:18000"
-    tls: Annotated[ServerTlsShape | UnsetType, about("Serve with TLS. Default: without.")] = UNSET
-
-
-class AdminShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """The server with health, metrics and problems."""
-
-    address: Annotated[
-        Text, about("`HOST:PORT` to listen on; port 0 takes a free one. Default: 127.0.0.1:18001.")
-    ] = "127.0.0.1:18001"
-    tls: Annotated[ServerTlsShape | UnsetType, about("Serve with TLS. Default: without.")] = UNSET
 
 
 class LogShape(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +102,11 @@ class ListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
     all_services: Annotated[bool, about("http: also a virtual host for every service. Default: false.")] = (
         False
     )
+    discovery: _Discovery = UNSET
+    ttl: Annotated[
+        Age | UnsetType,
+        about("An Envoy cut off from this server for so long closes the listener (delta). Default: never."),
+    ] = UNSET
     routes: Annotated[
         tuple[RouteShape, ...],
         about("http: where requests go; of a host's routes the longest prefix wins. Default: []."),
@@ -137,6 +121,7 @@ class DefaultListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
     address: Annotated[Text, about("`IP:PORT` that Envoy listens on. Default: 0.0.0.0:10000.")] = (
         "0.0.0.0:10000"
     )
+    discovery: _Discovery = UNSET
 
 
 class SecretShape(Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,11 +16,13 @@ from xds_server.model.policy import (
 )
 from xds_server.reading import child
 from xds_server.settings.addresses import host_port
-from xds_server.settings.values import ConsulSettings, ServerSettings, Settings
+from xds_server.settings.values import ConsulSettings, ServerSettings, Settings, XdsSettings
 
 _DURATIONS: Final = frozenset(
     {
         "wait",
+        "max_connection_age",
+        "drain_time",
         "connect_timeout",
         "interval",
         "base_ejection_time",
@@ -41,12 +43,12 @@ def show(settings: Settings) -> dict[str, Any]:
         {
             "consul": _consul(settings.consul),
             "catalog": settings.catalog_file,
-            "xds": _server(settings.xds),
+            "xds": _xds(settings.xds),
             "admin": _server(settings.admin),
             "log": {"level": settings.log.level, "form": settings.log.form},
             "defaults": _service(policy.defaults),
             "services": {name: _service(service) for name, service in policy.services.items()},
-            "default_listener": {"address": host_port(default.address, default.port)} if default else False,
+            "default_listener": _default_listener(default) if default else False,
             "listeners": [_listener(one) for one in policy.listeners if one is not default],
             "secrets": {
                 one.name: _named(one, "cert_file", "key_file", "ca_file") for one in settings.secret_files
@@ -104,6 +106,20 @@ def _server(server: ServerSettings) -> dict[str, Any]:
     return {"address": server.address, "tls": _fields(server.tls) if server.tls else None}
 
 
+def _xds(xds: XdsSettings) -> dict[str, Any]:
+    shown = _server(xds)
+    if shown["tls"] is not None:
+        shown["tls"]["match_node_id"] = xds.match_node_id
+    size = xds.max_request_size // 1024
+    return {
+        **shown,
+        "max_streams": xds.max_streams,
+        "max_connection_age": xds.max_connection_age,
+        "drain_time": xds.drain_time,
+        "max_request_size": f"{size // 1024}MiB" if size % 1024 == 0 else f"{size}KiB",
+    }
+
+
 def _service(policy: ServicePolicy) -> dict[str, Any]:
     return {
         **_fields(policy),
@@ -114,6 +130,10 @@ def _service(policy: ServicePolicy) -> dict[str, Any]:
     }
 
 
+def _default_listener(listener: Listener) -> dict[str, Any]:
+    return {"address": host_port(listener.address, listener.port), "discovery": listener.discovery}
+
+
 def _listener(listener: Listener) -> dict[str, Any]:
     is_http = listener.kind is ListenerKind.HTTP
     return {
@@ -122,6 +142,8 @@ def _listener(listener: Listener) -> dict[str, Any]:
         "protocol": listener.kind,
         "tls": {**_fields(listener.tls), **_named(listener.tls, "client_ca")} if listener.tls else None,
         "all_services": listener.all_services if is_http else None,
+        "discovery": listener.discovery if is_http else None,
+        "ttl": listener.ttl,
         "routes": [_route(route) for route in listener.routes] if is_http else None,
         **({} if is_http else _targets(listener.targets)),
     }

@@ -72,6 +72,22 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class XdsSettings(ServerSettings):
+    """How the xDS server treats its clients; times in seconds, sizes in bytes.
+
+    `match_node_id` asks that node.id is a name of the client's certificate. `max_streams` may be open at
+    once; a connection lives for about `max_connection_age`; at a stop streams are ended over `drain_time`;
+    a request is at most `max_request_size`.
+    """
+
+    match_node_id: bool = False
+    max_streams: int = 10_000
+    max_connection_age: float = 1800.0
+    drain_time: float = 3.0
+    max_request_size: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """The arguments of `telemetry.configure_logging`."""
 
@@ -79,7 +95,7 @@ class LogSettings:
     form: str = "auto"
 
 
-XDS_DEFAULT: Final = ServerSettings(host="127.0.0.1", port=18000)
+XDS_DEFAULT: Final = XdsSettings(host="127.0.0.1", port=18000)
 ADMIN_DEFAULT: Final = ServerSettings(host="127.0.0.1", port=18001)
 
 
@@ -93,7 +109,7 @@ class Settings:
 
     consul: ConsulSettings = ConsulSettings()
     catalog_file: Path | None = None
-    xds: ServerSettings = XDS_DEFAULT
+    xds: XdsSettings = XDS_DEFAULT
     admin: ServerSettings = ADMIN_DEFAULT
     log: LogSettings = LogSettings()
     secret_files: tuple[SecretFiles, ...] = ()

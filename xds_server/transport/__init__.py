@@ -4,8 +4,15 @@ This floor moves bytes and decides nothing about them. It parses requests, hands
 and writes what the machine gives out.
 """
 
-from xds_server.transport.ads import StreamLimits
-from xds_server.transport.server import PortTakenError, XdsServer, XdsServerOptions
+from xds_server.transport.reception import StreamLimits
+from xds_server.transport.server import ConnectionOptions, PortTakenError, XdsServer, XdsServerOptions
 from xds_server.transport.tls import TlsFiles
 
-__all__ = ["PortTakenError", "StreamLimits", "TlsFiles", "XdsServer", "XdsServerOptions"]
+__all__ = [
+    "ConnectionOptions",
+    "PortTakenError",
+    "StreamLimits",
+    "TlsFiles",
+    "XdsServer",
+    "XdsServerOptions",
+]

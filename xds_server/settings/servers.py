@@ -1,0 +1,74 @@
+"""The settings of our own two servers."""
+
+from pathlib import Path
+from typing import Final
+
+from msgspec import UnsetType
+
+from xds_server.reading import quoted
+from xds_server.settings.addresses import AddressError, host_and_port
+from xds_server.settings.server_shape import AdminShape, ServerTlsShape, XdsShape, XdsTlsShape
+from xds_server.settings.sources import Sources
+from xds_server.settings.values import ServerSettings, ServerTls, XdsSettings
+
+_UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
+_SMALLEST: Final = 64 * 1024
+_LARGEST: Final = 1024 * 1024 * 1024
+
+
+def admin_settings(shape: AdminShape, sources: Sources) -> ServerSettings:
+    """Lay flags and environment over the file's `admin`."""
+    host, port = _address(shape, sources, "admin")
+    return ServerSettings(host=host, port=port, tls=_tls(shape.tls, sources, "admin"))
+
+
+def xds_settings(shape: XdsShape, sources: Sources) -> XdsSettings:
+    """Lay flags and environment over the file's `xds`."""
+    host, port = _address(shape, sources, "xds")
+    tls = _tls(shape.tls, sources, "xds")
+    match = isinstance(shape.tls, XdsTlsShape) and shape.tls.match_node_id
+    if match and tls is not None and tls.client_ca_file is None:
+        sources.note(
+            "xds.tls.match_node_id", "needs client_ca_file as well; without it no client shows a certificate"
+        )
+    return XdsSettings(
+        host=host,
+        port=port,
+        tls=tls,
+        match_node_id=match,
+        max_streams=shape.max_streams,
+        max_connection_age=shape.max_connection_age,
+        drain_time=shape.drain_time,
+        max_request_size=_size(shape.max_request_size, sources, "xds.max_request_size"),
+    )
+
+
+def _address(shape: XdsShape | AdminShape, sources: Sources, key: str) -> tuple[str, int]:
+    try:
+        return host_and_port(sources.text(f"{key}.address") or shape.address)
+    except AddressError as error:
+        sources.note(f"{key}.address", str(error))
+        return "127.0.0.1", 0
+
+
+def _tls(shape: ServerTlsShape | UnsetType, sources: Sources, key: str) -> ServerTls | None:
+    if isinstance(shape, UnsetType):
+        return None
+    ca_file = shape.client_ca_file
+    return ServerTls(
+        cert_file=sources.path(f"{key}.tls.cert_file", shape.cert_file),
+        key_file=sources.path(f"{key}.tls.key_file", shape.key_file),
+        client_ca_file=_path(sources, f"{key}.tls.client_ca_file", ca_file),
+    )
+
+
+def _path(sources: Sources, key: str, text: str | UnsetType) -> Path | None:
+    return None if isinstance(text, UnsetType) else sources.path(key, text)
+
+
+def _size(text: str, sources: Sources, key: str) -> int:
+    """Give the bytes of a size that has the right form."""
+    size = int(text[:-3]) * _UNITS[text[-3:]]
+    if not _SMALLEST <= size <= _LARGEST:
+        sources.note(key, f"{quoted(text)} is not from 64KiB to 1024MiB")
+    return size

@@ -1,0 +1,185 @@
+"""One open stream: decodes what comes in, writes what its machine gives out, and counts both."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
+from google.protobuf.message import DecodeError
+
+from xds_server import telemetry
+from xds_server.model.proxy import Client
+from xds_server.model.types import TypeUrl
+from xds_server.protocol import Answer, DeltaMachine, ProtocolError, Response, SotwMachine
+from xds_server.runtime.fleet import Session
+from xds_server.runtime.kind import Kind
+from xds_server.snapshot import Snapshot
+from xds_server.telemetry import Event, log
+from xds_server.transport.inbox import End, Heartbeat, Inbox
+
+_GRPC_RECEIVES: Final = 4 * 1024 * 1024
+"""A gRPC client refuses larger messages unless it was told otherwise (P-111)."""
+
+_TYPE_NAMES: Final = {str(type_url): type_url.short for type_url in TypeUrl}
+
+
+class RefusedError(Exception):
+    """The client is served no longer, or not at all; `end` is what it is told."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end.sentence)
+        self.end = end
+
+
+def refused(status: grpc.StatusCode, sentence: str) -> RefusedError:
+    """Give the error that ends a stream with a status and a sentence."""
+    return RefusedError(End(status=status, sentence=sentence))
+
+
+class GoneError(Exception):
+    """The client broke the connection while a response was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One of the two ways to speak xDS over a stream: its name, its requests, and who speaks it."""
+
+    name: str
+    request: Any
+    machine: type[SotwMachine | DeltaMachine]
+
+
+SOTW: Final = Variant(name="sotw", request=DiscoveryRequest, machine=SotwMachine)
+DELTA: Final = Variant(name="delta", request=DeltaDiscoveryRequest, machine=DeltaMachine)
+
+
+def decode(variant: Variant, payload: bytes) -> Any:
+    """Give the request that bytes hold. Raises RefusedError where they hold none."""
+    try:
+        return variant.request.FromString(payload)
+    except DecodeError:
+        sentence = f"the message is not a {variant.request.DESCRIPTOR.name}"
+        raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+
+
+class Conversation:
+    """Moves one stream on, item by item, until it is closed.
+
+    `context` is gRPC's; a response that the client does not take within `patience` seconds ends the stream.
+    """
+
+    def __init__(
+        self, variant: Variant, session: Session, kind: Kind, context: Any, *, patience: float
+    ) -> None:
+        self._variant = variant
+        self._session = session
+        self._machine = session.machine
+        self._kind = kind
+        self._context = context
+        self._patience = patience
+        self._pulse: asyncio.TimerHandle | None = None
+
+    async def run(self, inbox: Inbox) -> End:
+        """Take what comes into `inbox`, until it is an end; give that.
+
+        Raises RefusedError where the client breaks the protocol or does not read, and GoneError.
+        """
+        try:
+            while (end := await self._next(inbox)) is None:
+                self._beat_later(inbox)
+        finally:
+            if self._pulse is not None:
+                self._pulse.cancel()
+        return end
+
+    async def _next(self, inbox: Inbox) -> End | None:
+        """Wait for one thing and deal with it; nothing of it is kept while the next one is waited for."""
+        item = await inbox.get()
+        if isinstance(item, End):
+            return item
+        await self._take(item)
+        return None
+
+    async def _take(self, item: bytes | Snapshot | Heartbeat) -> None:
+        at = time.time()
+        match item:
+            case Heartbeat():
+                self._pulse = None
+                if isinstance(self._machine, DeltaMachine):
+                    await self._send(self._machine.heartbeats(at))
+                return
+            case Snapshot():
+                self._machine.offer(item)
+            case bytes():
+                self._receive(decode(self._variant, item), at)
+        await self._send(self._machine.outbox(at))
+
+    def _beat_later(self, inbox: Inbox) -> None:
+        """Keep resources with a time to live alive, as long as the client has any (P-100)."""
+        if self._pulse is not None or not isinstance(self._machine, DeltaMachine):
+            return
+        interval = self._machine.heartbeat_interval
+        if interval is not None:
+            self._pulse = asyncio.get_running_loop().call_later(interval, inbox.beat)
+
+    def _receive(self, request: Any, at: float) -> None:
+        telemetry.REQUESTS.labels(self._variant.name, _TYPE_NAMES.get(request.type_url, "other")).inc()
+        try:
+            answer = self._machine.receive(request, at)
+        except ProtocolError as error:
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        if answer is not None:
+            self._settle(answer)
+
+    def _settle(self, answer: Answer) -> None:
+        """Let the kind know; what it serves from now on counts before anything else is sent."""
+        if answer.rejected:
+            self._log_rejection(answer)
+        if self._kind.settle(answer, self._session.proxy.id) and self._kind.snapshots.value is not None:
+            self._machine.offer(self._kind.snapshots.value)
+
+    async def _send(self, responses: Iterable[Response]) -> None:
+        for response in responses:
+            size = len(response.payload)
+            if size > _GRPC_RECEIVES and self._session.proxy.group.client is Client.GRPC:
+                self._warn_of_size(response, size)
+            await self._write(response.payload)
+            labels = (self._variant.name, _TYPE_NAMES.get(response.type, "other"))
+            telemetry.RESPONSES.labels(*labels).inc()
+            telemetry.RESPONSE_BYTES.labels(*labels).inc(size)
+
+    async def _write(self, payload: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._context.write(payload)
+        except grpc.aio.InternalError:
+            raise GoneError from None
+        except TimeoutError:
+            sentence = f"the client took no response for {self._patience:g} s"
+            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None
+
+    def _warn_of_size(self, response: Response, size: int) -> None:
+        telemetry.LARGE_RESPONSES.inc()
+        log(
+            Event.RESPONSE_LARGE,
+            logging.WARNING,
+            node=self._session.proxy.id,
+            type=_TYPE_NAMES.get(response.type, "other"),
+            bytes=size,
+        )
+
+    def _log_rejection(self, answer: Answer) -> None:
+        telemetry.NACKS.labels(answer.type.short).inc()
+        log(
+            Event.XDS_NACK,
+            logging.ERROR,
+            node=self._session.proxy.id,
+            type=answer.type.short,
+            version=answer.version,
+            resources=", ".join(sorted(answer.resources)[:10]),
+            error=answer.error,
+        )
