@@ -8,15 +8,19 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.runtime.inputs import Inputs
 from xds_server import cli, telemetry
 from xds_server.admin import application
 from xds_server.model.problem import Code
+from xds_server.runtime.load import Loads
 from xds_server.telemetry import Event
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = ("protocol", "metrics", "events", "problems", "cli", "admin")
+PAGES = ("protocol", "protocol-cases", "metrics", "events", "problems", "cli", "admin")
 RULE = re.compile(r"\bP-[01]\d\d\b")
+CASE = re.compile(r"T-[A-Z]{2}-\d\d")
+NAMED = re.compile(r"`(test_\w+)`")
 
 
 def text(page: str) -> str:
@@ -162,7 +166,7 @@ def test_every_exit_code_is_told():
 
 
 def test_every_path_of_the_admin_port_has_a_heading():
-    routes = application(tuple).router.resources()
+    routes = application(Inputs().pipeline, Loads()).router.resources()
 
     assert set(sections("admin")) == {resource.canonical for resource in routes}
 
@@ -171,12 +175,12 @@ def test_every_path_of_the_admin_port_has_a_heading():
 
 
 def rules_done() -> dict[str, list[str]]:
-    body = text("protocol").partition("## What it does in part")[0]
+    body = text("protocol").partition("## Known limits")[0]
     return {row[0]: row for row in rows(body)}
 
 
 def rules_left() -> list[str]:
-    body = text("protocol").partition("## What it does in part")[2]
+    body = text("protocol").partition("## Known limits")[2]
     return [row[0] for row in rows(body)]
 
 
@@ -197,21 +201,70 @@ def test_every_rule_that_the_code_cites_is_on_the_page():
     assert cited <= {*rules_done(), *rules_left()}
 
 
-def names_of_tests() -> set[str]:
-    folders = ("protocol", "transport", "runtime", "snapshot")
-    paths = [path for folder in folders for path in (ROOT / "tests" / folder).glob("test_*.py")]
-    return {
-        name
-        for path in paths
-        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
-    }
+def marked() -> dict[str, set[str]]:
+    """Give the tests that are marked with each number of a rule or a case, one by one or with their file."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        module = ast.parse(path.read_text())
+        tests = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        files = [node.value for node in module.body if isinstance(node, ast.Assign) and _marks_all(node)]
+        for test in (one for one in tests if one.name.startswith("test_")):
+            for number in numbers(*test.decorator_list, *files):
+                found.setdefault(number, set()).add(test.name)
+    return found
+
+
+def _marks_all(assignment: ast.Assign) -> bool:
+    return [getattr(target, "id", "") for target in assignment.targets] == ["pytestmark"]
+
+
+def numbers(*marks: ast.expr) -> Iterator[str]:
+    """Give the arguments of every `pytest.mark.shows`."""
+    for node in (node for mark in marks for node in ast.walk(mark)):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="shows"), args=args):
+                yield from (ast.literal_eval(argument) for argument in args)
+
+
+MARKED = marked()
 
 
 def test_the_module_and_the_test_of_every_rule_are_there():
-    known = names_of_tests()
     for rule, (_, _, where, test) in rules_done().items():
         assert (ROOT / "xds_server" / where.strip("`")).is_file(), rule
-        assert test.strip("`") in known, rule
+        named = set(NAMED.findall(test))
+        assert named, rule
+        assert named <= MARKED.get(rule, set()), rule
+
+
+def test_what_is_not_done_is_not_shown():
+    missing = text("protocol").partition("## What it does not do\n")[2]
+
+    assert [row[0] for row in rows(missing) if row[0] in MARKED] == []
+
+
+def test_every_number_a_test_is_marked_with_is_on_a_page():
+    cases = {row[0] for row in rows(text("protocol-cases"))}
+
+    assert sorted(MARKED.keys() - {*rules_done(), *rules_left(), *cases}) == []
+
+
+def test_every_case_is_told_once_and_in_order():
+    told = [row[0] for row in rows(text("protocol-cases"))]
+    groups = list(dict.fromkeys(case[:-2] for case in told))
+
+    assert all(CASE.fullmatch(case) for case in told)
+    assert len(groups) == 9
+    assert told == [
+        f"{group}{number:02}" for group in groups for number in range(1, "".join(told).count(group) + 1)
+    ]
+
+
+def test_every_case_names_the_tests_that_show_it_and_no_others():
+    for case, shown, tests in rows(text("protocol-cases")):
+        assert shown.endswith("."), case
+        assert set(NAMED.findall(tests)) == MARKED.get(case, set()), case
+        assert NAMED.search(tests) or tests.startswith(("not applicable: ", "not yet: ")), case
 
 
 # --- the form of the pages -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.integration
 GARBAGE = b"\xff\xff\xff\xff garbage"
 
 
+@pytest.mark.shows("P-003", "P-008", "T-LM-05", "T-ST-01", "T-ST-02")
 async def test_what_is_no_request_ends_its_own_stream_with_a_sentence(world):
     await world.instance("user")
     await world.start()
@@ -36,6 +37,7 @@ async def test_what_is_no_request_ends_its_own_stream_with_a_sentence(world):
     await notices_nothing(world, streams)
 
 
+@pytest.mark.shows("P-010")
 async def test_a_client_that_breaks_off_leaves_nothing_behind(world):
     await world.instance("user")
     await world.start()
@@ -46,6 +48,7 @@ async def test_a_client_that_breaks_off_leaves_nothing_behind(world):
     await notices_nothing(world, before)
 
 
+@pytest.mark.shows("P-011", "T-ST-12")
 async def test_an_unknown_type_is_passed_over_and_the_stream_goes_on(world):
     await world.instance("user")
     await world.start_server()

@@ -8,6 +8,7 @@ from tests.rig.eventually import eventually
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.shows("T-OR-01")
 async def test_cold_start(world, record_property):
     await world.instance("user")
     await world.instance("order")
@@ -25,6 +26,7 @@ async def test_cold_start(world, record_property):
     assert (await world.envoy.updates())["cluster_manager.cds.update_success"] == 1
 
 
+@pytest.mark.shows("T-OR-12")
 async def test_a_third_instance_takes_traffic_within_a_second_and_disturbs_nobody_else(
     world, record_property
 ):
@@ -65,6 +67,7 @@ async def test_a_critical_instance_stops_taking_traffic_and_comes_back(world):
     assert not load.failures
 
 
+@pytest.mark.shows("T-OR-12")
 async def test_a_deregistered_instance_leaves(world):
     await world.instance("user", "user-1")
     leaving = await world.instance("user", "user-2")

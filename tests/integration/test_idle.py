@@ -13,6 +13,7 @@ SECONDS = [
 
 
 @pytest.mark.parametrize("seconds", SECONDS)
+@pytest.mark.shows("P-037", "T-DL-30", "T-SW-23")
 async def test_nothing_is_sent_while_only_consuls_index_moves(delta_world, seconds):
     world = delta_world
     await world.instance("user")

@@ -8,11 +8,13 @@ from tests.rig.eventually import eventually
 from tests.rig.fault_proxy import FaultProxy
 from tests.rig.server import XdsServer
 from tests.rig.xds_client import XdsStream
+from tests.rig.xds_messages import Response
 from xds_server.model.types import TypeUrl
 
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.shows("P-021", "P-073", "T-RC-01", "T-RC-04")
 async def test_kill_9_under_load_costs_no_request_and_nothing_is_sent_again(world):
     await world.instance("user")
     order = await world.instance("order")
@@ -43,6 +45,7 @@ async def test_kill_9_under_load_costs_no_request_and_nothing_is_sent_again(worl
         assert sent.total("xds_responses_total") == 1
 
 
+@pytest.mark.shows("T-RC-06")
 async def test_a_change_made_while_the_server_was_away_arrives_on_its_return(world):
     await world.instance("user", "user-1")
     await world.instance("order")
@@ -61,6 +64,7 @@ async def test_a_change_made_while_the_server_was_away_arrives_on_its_return(wor
     await world.envoy.updates()
 
 
+@pytest.mark.shows("P-013", "T-ST-17")
 async def test_a_restart_while_consul_is_slow_never_costs_a_cluster(world):
     await world.instance("user")
     await world.instance("order")
@@ -86,6 +90,7 @@ async def test_a_restart_while_consul_is_slow_never_costs_a_cluster(world):
         await world.server.stop()
 
 
+@pytest.mark.shows("T-RC-11")
 async def test_when_one_replica_dies_the_other_takes_the_stream(world, record_property):
     await world.instance("user")
     first = await world.start_server()
@@ -107,6 +112,10 @@ async def test_when_one_replica_dies_the_other_takes_the_stream(world, record_pr
     after = await world.envoy.updates()
     held = ("cluster_manager.cds.update_success", "listener_manager.lds.update_success")
     assert {name: after[name] for name in held} == {name: before[name] for name in held}
+    sent = [event for event in world.recorder.streams()[-1].events if isinstance(event, Response)]
+    if world.mode == "delta":
+        assert [set(one.items) for one in sent if one.items] == [{"user"}]
+    assert {one.type for one in sent if one.items} <= {TypeUrl.ENDPOINTS, TypeUrl.ROUTES}
 
 
 async def first_answer(world):

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
 
+@pytest.mark.shows("P-012", "T-ST-11")
 async def test_sigterm_ends_it_cleanly_and_sends_streams_elsewhere(delta_world):
     server = await delta_world.start_server()
     await delta_world.start_envoy()

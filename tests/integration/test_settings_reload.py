@@ -10,6 +10,7 @@ def with_routes(world, *routes):
     return {"default_listener": False, "listeners": [listener]}
 
 
+@pytest.mark.shows("T-OR-05")
 async def test_blue_green_by_the_settings_file_costs_no_request(world):
     host = {"hosts": ["shop.test"]}
     await world.instance("blue")
@@ -37,6 +38,7 @@ async def test_blue_green_by_the_settings_file_costs_no_request(world):
     assert after[lds] == before[lds]
 
 
+@pytest.mark.shows("P-093", "P-094", "T-OR-05")
 async def test_a_route_that_moves_as_its_old_service_goes_costs_no_request(world):
     host = {"hosts": ["shop.test"]}
     await world.instance("blue")
@@ -94,6 +96,7 @@ async def test_a_bad_settings_file_leaves_the_old_in_force_and_names_line_and_ke
     assert metrics.total("xds_settings_reloads_total", result="taken") == 1
 
 
+@pytest.mark.shows("P-091", "T-OR-02")
 async def test_a_changed_cluster_warms_without_a_failed_request(world):
     await world.instance("user")
     await world.start()

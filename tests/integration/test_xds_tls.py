@@ -16,6 +16,7 @@ pytestmark = pytest.mark.integration
 NAME = "xds.test"
 
 
+@pytest.mark.shows("P-116")
 async def test_only_a_client_with_a_certificate_is_served(world):
     authority, stranger = Authority(), Authority("stranger")
     files = certificates(world.directory, authority, stranger)

@@ -5,8 +5,10 @@ async with Envoy(directory, servers=[("127.0.0.1", 18000)], mode="delta") as env
 """
 
 import asyncio
+import functools
 import json
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +20,18 @@ from tests.rig.eventually import eventually
 from tests.rig.ports import free_port
 from tests.rig.process import Process
 from xds_server.demo.binaries import find_envoy
-from xds_server.translate.bootstrap import BootstrapOptions, ChannelTls, bootstrap
+from xds_server.translate.bootstrap import BootstrapOptions, bootstrap
 from xds_server.translate.render import to_dict
 
 _FLAGS = ("--use-dynamic-base-id", "-l", "warning", "--log-format", "%v")
+
+
+@functools.cache
+def envoy_version() -> tuple[int, int]:
+    """Give the major and minor version of the Envoy under test."""
+    said = subprocess.run([find_envoy(), "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor, _ = said.partition("version:")[2].split("/")[1].split(".")
+    return int(major), int(minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,11 @@ class Host:
 
 
 class Envoy:
-    """One Envoy. `servers` are the xds-servers in its bootstrap, `mode` is `delta` or `sotw`."""
+    """One Envoy. `servers` are the xds-servers in its bootstrap, `mode` is `delta` or `sotw`.
+
+    `amend` may change its bootstrap, a dict of Envoy's field names, before it is written; `options` are
+    further `BootstrapOptions`, e.g. `tls` or `load_stats`.
+    """
 
     def __init__(
         self,
@@ -42,8 +56,10 @@ class Envoy:
         *,
         servers: Sequence[tuple[str, int]],
         mode: str,
-        tls: ChannelTls | None = None,
         node: str = "edge-1",
+        load_stats: bool = False,
+        amend: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
     ) -> None:
         self.admin_port = free_port()
         self._options = BootstrapOptions(
@@ -52,8 +68,10 @@ class Envoy:
             servers=tuple(servers),
             admin_port=self.admin_port,
             delta=mode == "delta",
-            tls=tls,
+            load_stats=load_stats,
+            **options,
         )
+        self._amend = amend
         self._bootstrap = directory / f"{node}.json"
         self.process = Process(directory / f"{node}.log")
         self._admin: aiohttp.ClientSession | None = None
@@ -69,7 +87,10 @@ class Envoy:
 
     async def start(self, *, live_within: float | None = 10.0) -> None:
         """Start it and wait until /ready says LIVE; with `live_within=None` only start it."""
-        self._bootstrap.write_text(json.dumps(to_dict(bootstrap(self._options))))
+        config = to_dict(bootstrap(self._options))
+        if self._amend is not None:
+            self._amend(config)
+        self._bootstrap.write_text(json.dumps(config))
         self._admin = aiohttp.ClientSession(f"http://127.0.0.1:{self.admin_port}")
         await self.process.start(
             [str(find_envoy()), "-c", str(self._bootstrap), "--concurrency", "1", *_FLAGS]
@@ -121,6 +142,17 @@ class Envoy:
         refused = {name: n for name, n in (await self.stats("update_rejected$")).items() if n}
         assert not refused, f"Envoy refused: {refused}; its log: {self.process.output[-3000:]}"
         return await self.stats("(cds|lds|rds|sds|cluster).*update_success$")
+
+    async def waits(self) -> list[str]:
+        """Give what it waited for in vain so far, and what is still warming in a second from now."""
+        stats = await self.stats("init_fetch_timeout$")
+        found = [f"{name} is {count}" for name, count in stats.items() if count]
+        warming = "cluster_manager.warming_clusters"
+        try:
+            await eventually(lambda: self.stat(warming), (0).__eq__, within=1.0)
+        except AssertionError as error:
+            found.append(f"{warming}: {error}")
+        return found
 
     async def config_dump(self) -> dict[str, Any]:
         """Give /config_dump with the endpoints, each section by the last word of its type."""

@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a peer slow: what comes back from it arrives later."""
+"""A TCP proxy that makes a peer slow, or unreachable."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,17 @@ from typing import Self
 
 
 class FaultProxy:
-    """Listens on a port of 127.0.0.1 and passes bytes on to another; `delay` holds answers back (seconds)."""
+    """Listens on a port of 127.0.0.1 and passes bytes on to another, as long as it is not `closed`.
 
-    def __init__(self, target_port: int, *, delay: float = 0.0) -> None:
+    `delay` holds answers back, `request_delay` what is asked (seconds). While it is `frozen` it passes
+    nothing on and connections stay open: so looks a peer that has vanished.
+    """
+
+    def __init__(self, target_port: int, *, delay: float = 0.0, request_delay: float = 0.0) -> None:
         self.delay = delay
+        self.frozen = False
+        self.request_delay = request_delay
+        self.closed = False
         self.port = 0
         self._target_port = target_port
         self._server: asyncio.Server | None = None
@@ -44,6 +51,8 @@ class FaultProxy:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(_close, writer)
+            if self.closed:
+                return
             with contextlib.suppress(OSError):
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
                 stack.push_async_callback(_close, far_writer)
@@ -53,8 +62,10 @@ class FaultProxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, back: bool) -> None:
         while data := await reader.read(65_536):
-            if back and self.delay:
-                await asyncio.sleep(self.delay)
+            if delay := self.delay if back else self.request_delay:
+                await asyncio.sleep(delay)
+            while self.frozen:  # noqa: ASYNC110 - an event for each way would be more to read
+                await asyncio.sleep(0.05)
             writer.write(data)
             await writer.drain()
         writer.close()

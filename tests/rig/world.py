@@ -4,6 +4,9 @@ async with World(directory, mode="delta") as world:
     await world.instance("user")
     await world.start()
     answer = await world.get("user")
+
+What Envoys and servers say to each other is recorded, and has to be right when the world is left:
+`tests/rig/conversation.py` has the rules; `world.recorder.excuse(reason, rule)` lets a test break one.
 """
 
 import contextlib
@@ -13,12 +16,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.rig.consul_agent import ConsulAgent
+from tests.rig.conversation import Rule
 from tests.rig.envoy import Envoy
 from tests.rig.eventually import eventually
 from tests.rig.load import Answer, Load, ask
 from tests.rig.ports import free_port
+from tests.rig.recorder import Recorder
 from tests.rig.server import XdsServer
 from tests.rig.upstream import Upstream
+from tests.rig.verdict import verdict
 
 
 class World:
@@ -29,18 +35,27 @@ class World:
         self.mode = mode
         self.http_port = free_port()
         self.consul = ConsulAgent()
+        self.recorder = Recorder()
         self.server: XdsServer
         self.envoy: Envoy
+        self.envoys: list[Envoy] = []
+        self.failed = False
+        """Whether the test has failed already, so that nothing more is to be said of it."""
         self.stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        await self.stack.enter_async_context(self.recorder)
         await self.stack.enter_async_context(self.consul)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stack.aclose()
+        try:
+            if error is None and not self.failed:
+                await verdict(self.recorder, self.envoys)
+        finally:
+            await self.stack.aclose()
 
     async def instance(
         self,
@@ -79,13 +94,25 @@ class World:
         """Start a server on the settings; `consul_port` is another way to Consul than the direct one."""
         source = f"http://127.0.0.1:{consul_port or self.consul.http_port}"
         self.server = XdsServer(self.directory, ("--consul", source), self.settings(settings), name=name)
-        return await self.stack.enter_async_context(self.server)
+        # One that does not come up has to go away, too.
+        self.stack.push_async_callback(self.server.stop)
+        await self.server.start()
+        return self.server
 
     async def start_envoy(self, **options: Any) -> Envoy:
-        """Start an Envoy of this world's server and mode; `options` are those of `Envoy`, and go before."""
-        given = {"servers": [self.server.address], "mode": self.mode, **options}
+        """Start an Envoy of this world's server and mode; `options` are those of `Envoy`, and go before.
+
+        Its way to every server leads through the recorder.
+        """
+        servers = options.pop("servers", None) or [self.server.address]
+        if options.get("tls") is not None:
+            self.recorder.excuse("the channel is encrypted", Rule.READABLE)
+        given = {"mode": self.mode, **options, "servers": [await self.recorder.tap(one) for one in servers]}
         self.envoy = Envoy(self.directory, **given)
-        return await self.stack.enter_async_context(self.envoy)
+        self.envoys.append(self.envoy)
+        self.stack.push_async_callback(self.envoy.stop)
+        await self.envoy.start()
+        return self.envoy
 
     def settings(self, settings: dict[str, Any] | None = None) -> dict[str, Any]:
         """Give settings with the default listener on `http_port` if they say nothing of it."""

@@ -1,0 +1,128 @@
+"""What a real Envoy rejects, what it makes of the rest, and what happens next."""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+
+from tests.rig.eventually import eventually
+from tests.rig.xds_messages import Request, Response
+from xds_server import telemetry
+from xds_server.model.types import TypeUrl
+from xds_server.runtime import pipeline
+from xds_server.translate.packing import draft
+
+pytestmark = pytest.mark.integration
+
+CDS = TypeUrl.CLUSTER
+
+
+class Meddling(pipeline.Translator):
+    """Adds resources by hand, past everything that would keep a bad one from being made."""
+
+    added = ()
+
+    def translate(self, *inputs):
+        translation = super().translate(*inputs)
+        drafts = dict(translation.drafts)
+        for one in type(self).added:
+            drafts[one.type] = (*drafts[one.type], one)
+        return replace(translation, drafts=MappingProxyType(drafts))
+
+
+BAD = draft(CDS, "bad", Cluster(name="bad", type=Cluster.EDS))
+"""Passes Envoy's field rules, so that the clusters beside it are looked at; but it says not where to ask."""
+
+MENDED = draft(CDS, "bad", Cluster(name="bad", type=Cluster.STATIC))
+
+
+@pytest.fixture
+def meddle(monkeypatch, near):
+    """Add to what is served from the next change on; that change is published, too."""
+    monkeypatch.setattr(Meddling, "added", ())
+    lines = near.inputs.pipeline._lines
+
+    def add(*drafts):
+        monkeypatch.setattr(Meddling, "added", drafts)
+
+    for line in lines.values():
+        line.translator.__class__ = Meddling
+    monkeypatch.setattr(pipeline, "Translator", Meddling)
+    return add
+
+
+def refusals(near):
+    return [
+        event
+        for event in near.recorder.streams()[-1].events
+        if isinstance(event, Request) and event.error is not None
+    ]
+
+
+def nacks():
+    return telemetry.REGISTRY.get_sample_value("xds_nacks_total", {"type": "Cluster"}) or 0.0
+
+
+@pytest.mark.shows("P-030", "P-031", "P-032", "P-141", "T-NK-01", "T-NK-06", "T-OR-21")
+async def test_a_bad_cluster_beside_a_good_one(near, meddle):
+    user, order, late = [await near.upstream(name) for name in ("user", "order", "late")]
+    near.feed(user=[user.port])
+    await near.start_envoy()
+    before = nacks()
+
+    meddle(BAD)
+    near.feed(user=[user.port], order=[order.port])
+
+    # Envoy rejects the response for the bad cluster, and applies the good one.
+    (refusal,) = await eventually(lambda: refusals(near))
+    assert "bad" in refusal.error
+    assert refusal.type == CDS
+    await eventually(lambda: near.get("order"), lambda answer: answer.body == "order")
+    assert nacks() == before + 1
+    assert await near.envoy.stat("cluster_manager.cds.update_rejected") == 1
+    assert "bad" not in await near.envoy.clusters()
+
+    # The endpoints of all others, and new clusters, go on.
+    near.feed(user=[late.port], order=[order.port], late=[late.port])
+    await eventually(lambda: near.get("user"), lambda answer: answer.body == "late")
+    await eventually(lambda: near.get("late"), lambda answer: answer.body == "late")
+    # In SotW a list with another cluster in it is another version, and the bad one is in it still.
+    rejected = 1 if near.mode == "delta" else 2
+    assert len(refusals(near)) == rejected
+
+    # It is mended, and taken.
+    meddle(MENDED)
+    near.feed(user=[user.port], order=[order.port])
+    await eventually(near.envoy.clusters, lambda found: "bad" in found and "late" not in found)
+    assert len(refusals(near)) == rejected
+    assert nacks() == before + rejected
+
+
+@pytest.mark.shows("P-030", "T-NK-01", "T-NK-04")
+async def test_what_was_rejected_is_replaced_by_what_was_accepted_for_all_that_come(near, meddle):
+    user, order = await near.upstream("user"), await near.upstream("order")
+    meddle(MENDED)
+    near.feed(user=[user.port])
+    await near.start_envoy(amend=alike)
+    meddle(BAD)
+    near.feed(user=[user.port], order=[order.port])
+    await eventually(lambda: refusals(near))
+    await eventually(lambda: near.get("order"), lambda answer: answer.body == "order")
+    first = near.recorder.streams()[0]
+    assert len({one.items["bad"].version for one in sent(first, CDS) if "bad" in one.items}) == 2
+    await near.start_envoy(node="edge-2", amend=alike)
+    second = near.recorder.streams()[1]
+    (clusters,) = sent(second, CDS)
+    assert clusters.items["bad"].version == sent(first, CDS)[0].items["bad"].version
+    assert await near.envoy.stat("cluster_manager.cds.update_rejected") == 0
+    assert not [one for one in second.events if isinstance(one, Request) and one.error]
+
+
+def alike(config):
+    """Let the Envoys not tell their admin ports, by which they would be of two groups."""
+    del config["node"]["metadata"]
+
+
+def sent(stream, type_url):
+    return [one for one in stream.events if isinstance(one, Response) and one.type == type_url]
