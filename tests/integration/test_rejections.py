@@ -5,7 +5,9 @@ from types import MappingProxyType
 
 import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from google.protobuf.duration_pb2 import Duration
 
+from tests.rig.conversation import Rule
 from tests.rig.eventually import eventually
 from tests.rig.xds_messages import Request, Response
 from xds_server import telemetry
@@ -87,16 +89,32 @@ async def test_a_bad_cluster_beside_a_good_one(near, meddle):
     near.feed(user=[late.port], order=[order.port], late=[late.port])
     await eventually(lambda: near.get("user"), lambda answer: answer.body == "late")
     await eventually(lambda: near.get("late"), lambda answer: answer.body == "late")
-    # In SotW a list with another cluster in it is another version, and the bad one is in it still.
-    rejected = 1 if near.mode == "delta" else 2
-    assert len(refusals(near)) == rejected
+    assert len(refusals(near)) == 1
 
     # It is mended, and taken.
     meddle(MENDED)
     near.feed(user=[user.port], order=[order.port])
     await eventually(near.envoy.clusters, lambda found: "bad" in found and "late" not in found)
-    assert len(refusals(near)) == rejected
-    assert nacks() == before + rejected
+    assert len(refusals(near)) == 1
+    assert nacks() == before + 1
+
+
+INVALID = draft(CDS, "invalid", Cluster(name="invalid", type=Cluster.EDS, connect_timeout=Duration()))
+"""Breaks one of Envoy's rules for fields, for which Envoy applies nothing of the whole response."""
+
+
+@pytest.mark.shows("P-030", "P-032", "T-NK-06", "T-OR-21")
+async def test_an_invalid_cluster_costs_a_new_envoy_no_other(near, meddle):
+    user = await near.upstream("user")
+    meddle(INVALID)
+    near.feed(user=[user.port])
+    near.recorder.excuse("what was in bad company is sent once more", Rule.REJECTED, Rule.NEED)
+    await near.start_envoy()
+
+    await eventually(lambda: near.get("user"), lambda answer: answer.body == "user")
+    (refusal,) = refusals(near)
+    assert "invalid" in refusal.error
+    assert set(await near.envoy.clusters()) == {"xds_cluster", "user"}
 
 
 @pytest.mark.shows("P-030", "T-NK-01", "T-NK-04")

@@ -20,5 +20,9 @@ def test_a_type_has_a_short_name_for_people() -> None:
         "ClusterLoadAssignment",
         "Listener",
         "RouteConfiguration",
+        "ScopedRouteConfiguration",
+        "VirtualHost",
         "Secret",
+        "TypedExtensionConfig",
+        "Runtime",
     ]

@@ -32,8 +32,8 @@ class Substream:
 
     started: bool = False
     changed: bool = False
-    replies: list[tuple[str, bool]] = field(default_factory=list)
-    """Nonces to acknowledge, and whether to reject instead."""
+    replies: list[tuple[str, str]] = field(default_factory=list)
+    """Nonces to acknowledge, each with the names of what is rejected in its response."""
     nonce: str = ""
     subscribe: set[str] = field(default_factory=set)
     unsubscribe: set[str] = field(default_factory=set)
@@ -89,9 +89,9 @@ class FakeEnvoy:
         if kind is EDS:
             self.warming -= {*sent.resources, *sent.removed}
         # The real one would still claim the version it accepted last; docs/reference/protocol.md tells of it.
-        self.version[kind] = "" if bad else sent.version
+        self.version[kind] = "another" if bad else sent.version
         self.streams[kind].nonce = sent.nonce
-        self.streams[kind].replies.append((sent.nonce, bool(bad)))
+        self.streams[kind].replies.append((sent.nonce, ", ".join(sorted(bad))))
 
     def _wanted(self, kind: TypeUrl, name: str) -> bool:
         return kind in CHILD or name in self.held[PARENT[kind]]
@@ -133,8 +133,9 @@ class SotwEnvoy(FakeEnvoy):
         )
         if type_url in PARENT:
             request.resource_names.extend(sorted(self.held[PARENT[type_url]]))
-        if stream.replies and stream.replies[-1][1]:
-            request.error_detail.CopyFrom(Status(code=13, message="bad"))
+        rejected = stream.replies[-1][1] if stream.replies else ""
+        if rejected:
+            request.error_detail.CopyFrom(Status(code=13, message=f"cannot use: {rejected}"))
         stream.started, stream.changed, stream.replies = True, False, []
         return request
 
@@ -158,7 +159,7 @@ class DeltaEnvoy(FakeEnvoy):
         if stream.replies:
             request.response_nonce, rejected = stream.replies.pop(0)
             if rejected:
-                request.error_detail.CopyFrom(Status(code=13, message="bad"))
+                request.error_detail.CopyFrom(Status(code=13, message=f"cannot use: {rejected}"))
         stream.started, stream.changed = True, False
         stream.subscribe, stream.unsubscribe = set(), set()
         return request

@@ -106,6 +106,9 @@ class Stream:
             if not answer.rejected:
                 accepted[name] = word
                 refused.pop(name, None)
+            elif name not in answer.at_fault:
+                # It was in bad company, and may go out once more without it.
+                self._asked[answer.type].add(name)
             elif accepted.get(name) != word:
                 refused[name] = word
 

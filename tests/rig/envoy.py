@@ -57,7 +57,6 @@ class Envoy:
         servers: Sequence[tuple[str, int]],
         mode: str,
         node: str = "edge-1",
-        load_stats: bool = False,
         amend: Callable[[dict[str, Any]], None] | None = None,
         **options: Any,
     ) -> None:
@@ -68,7 +67,6 @@ class Envoy:
             servers=tuple(servers),
             admin_port=self.admin_port,
             delta=mode == "delta",
-            load_stats=load_stats,
             **options,
         )
         self._amend = amend

@@ -15,7 +15,15 @@ GREEN = snapshot(service("green"), web("web", "green"), after=BLUE)
 
 def answer(snap, type_url, *names, error=None):
     resources = {name: snap.resource(type_url, name) for name in names}
-    return Answer(type=type_url, nonce="1", version="", resources=resources, at=0.0, error=error)
+    return Answer(
+        type=type_url,
+        nonce="1",
+        version="",
+        resources=resources,
+        at=0.0,
+        error=error,
+        at_fault=frozenset(names if error else ()),
+    )
 
 
 def kind_of(snap, *accepted):

@@ -61,6 +61,8 @@ class Ledger:
     """Responses that are not answered, by nonce, oldest first."""
     _before: dict[str, str] = field(default_factory=dict)
     """The last accepted version of each name whose sent one is not accepted; empty if there is none."""
+    _several: set[str] = field(default_factory=set)
+    """Names of which more than one version was sent since one was accepted: any of them may be in use."""
     _deliveries: dict[str, Delivery] = field(default_factory=dict)
     """The response that carried the sent version of each name."""
 
@@ -71,6 +73,8 @@ class Ledger:
         for name, resource in resources.items():
             if name not in self._before:
                 self._before[name] = self.sent.get(name, "")
+            elif self.sent.get(name) != resource.version:
+                self._several.add(name)
             self.sent[name] = resource.version
             self._deliveries[name] = delivery
 
@@ -86,6 +90,7 @@ class Ledger:
             if self.sent.get(name) == resource.version:
                 self._before.pop(name, None)
                 self.rejected.pop(name, None)
+                self._several.discard(name)
             elif name in self.sent:
                 self._before[name] = resource.version
         return Delivery(delivery.version, delivery.sent_at, resources)
@@ -100,6 +105,14 @@ class Ledger:
         )
         return Delivery(delivery.version, delivery.sent_at, resources)
 
+    def doubted(self, name: str, version: str) -> bool:
+        """Tell whether a version that was sent is not accepted, and still the one that was sent last."""
+        return self.sent.get(name) == version and self._before.get(name, version) != version
+
+    def only_one_sent(self, name: str) -> bool:
+        """Tell whether no version of a name was sent but the last, which is not accepted."""
+        return self._before.get(name) == "" and name not in self._several
+
     def _answered(self, delivery: Delivery, at: float, error: str) -> Mapping[str, Resource]:
         resources, delivery.resources = delivery.resources, {}
         delivery.answered_at, delivery.error = at, error
@@ -109,6 +122,7 @@ class Ledger:
         """Note that the client no longer has a resource, or no longer cares."""
         for kept in (self.sent, self.rejected, self._before, self._deliveries):
             kept.pop(name, None)
+        self._several.discard(name)
 
     def status(self, type_url: TypeUrl, name: str) -> ResourceStatus:
         """Give where one resource stands."""

@@ -7,6 +7,7 @@ from envoy.config.core.v3.base_pb2 import ControlPlane
 
 from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
+from xds_server.protocol.blame import named_by
 from xds_server.protocol.ledger import Ledger, ResourceStatus
 from xds_server.protocol.limits import check_names
 from xds_server.protocol.messages import MAX_ERROR_TEXT, Answer, ProtocolError, Response
@@ -35,6 +36,10 @@ class TypeState:
         """The nonce of the newest response of this type on this stream."""
         self.answer_due = False
         """Whether a response is owed even if it is empty."""
+        self.blank = False
+        """Whether a SotW client had accepted nothing of this type when the stream began."""
+        self.refused: dict[str, str] = {}
+        """Versions at fault for a rejection, by name: not even a response of everything has them."""
 
     @property
     def asked(self) -> bool:
@@ -180,10 +185,11 @@ class Machine:
 
     def _settle(self, state: TypeState, request: Any) -> Answer:
         """Take an ACK or NACK of an outstanding response; only `error_detail` tells which (P-028)."""
-        nonce, error = request.response_nonce, None
+        nonce, error, at_fault = request.response_nonce, None, frozenset[str]()
         if request.HasField("error_detail"):
             error = error_text(request)
             delivery = state.ledger.reject(nonce, self._now, error)
+            at_fault = self._blame(state, delivery.resources, request.error_detail.message)
         else:
             delivery = state.ledger.acknowledge(nonce, self._now)
         return Answer(
@@ -193,7 +199,22 @@ class Machine:
             resources=delivery.resources,
             at=self._now,
             error=error,
+            at_fault=at_fault,
         )
+
+    def _can_do_without(self, state: TypeState, name: str) -> bool:  # noqa: ARG002 - SotW looks at both
+        """Tell whether a response may leave a resource out without taking an older version away."""
+        return True
+
+    def _blame(self, state: TypeState, resources: Mapping[str, Resource], text: str) -> frozenset[str]:
+        """Name what is at fault for a rejection; what is not goes out once more, without it."""
+        suspects = {name for name, one in resources.items() if state.ledger.doubted(name, one.version)}
+        guilty = named_by(text, suspects) or frozenset(suspects)
+        exact = len(guilty) == 1 or len(guilty) < len(suspects)
+        if exact and all(self._can_do_without(state, name) for name in guilty):
+            state.refused.update({name: resources[name].version for name in guilty})
+            state.due |= suspects - guilty
+        return guilty
 
     def _void_children(self, parents: Iterable[Resource]) -> None:
         """Make due again the children of parents that are sent: the client drops its copies (P-091)."""

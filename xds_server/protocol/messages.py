@@ -32,8 +32,9 @@ class Response:
 class Answer:
     """What a client made of resources: it has them (an ACK, or what it brought along), or rejects them.
 
-    `error` is the client's text, cut, or None where it accepted. `version` is that of the response, empty in
-    delta and where the response is not known. `at` is a Unix time in seconds.
+    `error` is the client's text, cut, or None where it accepted; `at_fault` names the resources that may have
+    caused it. `version` is that of the response, empty in delta and where the response is not known. `at` is
+    a Unix time in seconds.
     """
 
     type: TypeUrl
@@ -42,6 +43,7 @@ class Answer:
     resources: Mapping[str, Resource]
     at: float
     error: str | None = None
+    at_fault: frozenset[str] = frozenset()
 
     @property
     def rejected(self) -> bool:

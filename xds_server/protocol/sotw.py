@@ -41,6 +41,7 @@ class SotwMachine(Machine):
         if initial:
             answer = self._foreign_rejection(state, request)
             state.ledger.outstanding.clear()
+            state.blank = not request.version_info
         elif request.response_nonce in state.ledger.outstanding:
             answer = self._settle(state, request)
         if not initial and request.response_nonce != state.nonce:
@@ -101,7 +102,7 @@ class SotwMachine(Machine):
         if not state.asked and (not state.dirty or self._behind_clusters(state)):
             return None
         held = self._held[state.type]
-        resources = self._wanted(state)
+        resources = self._acceptable(state)
         leaving = {name: old for name, old in held.items() if name not in resources}
         if leaving and state.type is TypeUrl.CLUSTER and not self._leaving_allowed(state):
             # P-094: first what is new beside what is old; the old ones go once no route names them.
@@ -120,6 +121,22 @@ class SotwMachine(Machine):
         self._held[state.type] = resources
         self._void_children(changed)
         return self._respond(state, self._full_version(state, resources), resources, missing)
+
+    def _acceptable(self, state: TypeState) -> dict[str, Resource]:
+        """Give everything subscribed to without what the client rejects (P-030), unless it asks for it."""
+        wanted = self._wanted(state)
+        for name, version in state.refused.items():
+            if name in state.due or not self._can_do_without(state, name):
+                continue
+            # The client does not have it, so it does not have to leave in its turn either.
+            for resources in (wanted, self._held[state.type]):
+                if name in resources and resources[name].version == version:
+                    del resources[name]
+        return wanted
+
+    def _can_do_without(self, state: TypeState, name: str) -> bool:
+        """Tell whether the client can have no older version, from this stream or another."""
+        return state.type not in FULL_STATE or (state.blank and state.ledger.only_one_sent(name))
 
     def _leaving_allowed(self, state: TypeState) -> bool:
         """Tell whether clusters may go: nothing new to send first, and the routes are settled."""

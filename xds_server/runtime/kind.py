@@ -65,11 +65,11 @@ class Kind:
             if not self._newer(accepted.get(name), resource):
                 continue
             accepted[name] = resource
-            if self._refused:
-                refusal = self._refused.get((answer.type, name))
-                if refusal is not None and refusal.version == resource.version:
-                    del self._refused[answer.type, name]
-                    cleared = True
+            # What is accepted may be what the rejected version, or one that leads here, falls back on.
+            cleared |= bool(self._refused)
+            refusal = self._refused.get((answer.type, name))
+            if refusal is not None and refusal.version == resource.version:
+                del self._refused[answer.type, name]
         return cleared
 
     def _newer(self, known: Resource | None, resource: Resource) -> bool:
@@ -82,9 +82,10 @@ class Kind:
         return known is None or known.version != current.version
 
     def _refuse(self, answer: Answer, refusal: Refusal) -> bool:
-        """Note what may have been at fault: whatever of the response nobody of this kind has accepted."""
+        """Note what was at fault, unless somebody of this kind has accepted it."""
         accepted, noted = self._accepted[answer.type], False
-        for name, resource in answer.resources.items():
+        for name in answer.at_fault:
+            resource = answer.resources[name]
             key, good = (answer.type, name), accepted.get(name)
             if good is not None and good.version == resource.version:
                 continue
