@@ -5,7 +5,8 @@ import pytest
 
 from tests.protocol.resources import service, snapshot
 from xds_server.runtime.latest import Latest
-from xds_server.transport.inbox import _ROOM, CLIENT_DONE, HEARTBEAT, End, Inbox
+from xds_server.transport.ending import CLIENT_DONE, End
+from xds_server.transport.inbox import _ROOM, HEARTBEAT, Inbox
 
 ENDED = End(status=grpc.StatusCode.UNAVAILABLE, sentence="enough")
 

@@ -19,25 +19,13 @@ from xds_server.runtime.fleet import Session
 from xds_server.runtime.kind import Kind
 from xds_server.snapshot import Snapshot
 from xds_server.telemetry import Event, log
-from xds_server.transport.inbox import End, Heartbeat, Inbox
+from xds_server.transport.ending import End, refused
+from xds_server.transport.inbox import Heartbeat, Inbox
 
 _GRPC_RECEIVES: Final = 4 * 1024 * 1024
 """A gRPC client refuses larger messages unless it was told otherwise (P-111)."""
 
 _TYPE_NAMES: Final = {str(type_url): type_url.short for type_url in TypeUrl}
-
-
-class RefusedError(Exception):
-    """The client is served no longer, or not at all; `end` is what it is told."""
-
-    def __init__(self, end: End) -> None:
-        super().__init__(end.sentence)
-        self.end = end
-
-
-def refused(status: grpc.StatusCode, sentence: str) -> RefusedError:
-    """Give the error that ends a stream with a status and a sentence."""
-    return RefusedError(End(status=status, sentence=sentence))
 
 
 class GoneError(Exception):

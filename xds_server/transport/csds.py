@@ -28,7 +28,8 @@ from xds_server.protocol.ledger import ResourceStatus, State
 from xds_server.runtime.fleet import Fleet, Session
 from xds_server.translate.packing import pack
 from xds_server.translate.render import redacted, unpack
-from xds_server.transport.exchange import Exchange, RefusedError, Take
+from xds_server.transport.ending import refused
+from xds_server.transport.exchange import Exchange, Take
 
 SERVICE: Final = "envoy.service.status.v3.ClientStatusDiscoveryService"
 
@@ -94,9 +95,9 @@ class ClientStatus:
             matching.check(request.node_matchers)
         except DecodeError:
             sentence = "the message is not a ClientStatusRequest"
-            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
         except matching.UnsupportedMatcherError as error:
-            raise RefusedError(grpc.StatusCode.UNIMPLEMENTED, str(error)) from None
+            raise refused(grpc.StatusCode.UNIMPLEMENTED, str(error)) from None
         answer = _Answer(contents=not request.exclude_resource_contents)
         for sessions in _clients(self._fleet.sessions):
             node = Node.FromString(sessions[0].node)
@@ -147,7 +148,7 @@ class _Answer:
             await asyncio.sleep(0)
         if self._entries > (MOST_CONTENTS if self._contents else MOST_ENTRIES) or self._bytes > MOST_BYTES:
             more = ", or set exclude_resource_contents" if self._contents else ""
-            raise RefusedError(
+            raise refused(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"the answer would be too large; ask for fewer clients with node_matchers{more}",
             )

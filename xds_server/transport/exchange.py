@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 
 from xds_server.telemetry import Event, log
+from xds_server.transport.ending import RefusedError, refused
 
 Take: TypeAlias = Callable[[bytes], Awaitable[bytes | None]]
 """Takes a message and gives the answer, None for silence. Raises RefusedError."""
@@ -19,14 +20,6 @@ _BUG: Final = "a bug in this server ended the call; its log has a stream.failed 
 
 _WRITE_WITHIN: Final = 20.0
 """Seconds within which a client has to take an answer."""
-
-
-class RefusedError(Exception):
-    """The call ends with a status and one sentence for the client."""
-
-    def __init__(self, status: grpc.StatusCode, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class Exchange:
@@ -62,7 +55,7 @@ class Exchange:
             return None
         except Exception:  # noqa: BLE001 - whatever it is, the other calls go on
             log(Event.STREAM_FAILED, logging.ERROR, peer=context.peer(), exc_info=True)
-            refusal = RefusedError(grpc.StatusCode.INTERNAL, _BUG)
+            refusal = refused(grpc.StatusCode.INTERNAL, _BUG)
         await self._refuse(refusal, context)
         return None
 
@@ -80,7 +73,7 @@ class Exchange:
         try:
             await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                raise RefusedError(grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
+                raise refused(grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
             return reading.result()
         finally:
             reading.cancel()
@@ -90,7 +83,7 @@ class Exchange:
     def _slot(self) -> Iterator[None]:
         if self._open >= self._most:
             sentence = f"there are {self._most} such calls already; try again, or another server"
-            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
         self._open += 1
         try:
             yield
@@ -101,7 +94,7 @@ class Exchange:
         if not self._stopping.is_set():
             log(Event.STREAM_REFUSED, logging.WARNING, peer=context.peer(), reason=refusal)
         with contextlib.suppress(grpc.aio.InternalError):
-            await context.abort(refusal.status, str(refusal))
+            await context.abort(refusal.end.status, refusal.end.sentence)
 
 
 async def _write(answer: bytes, context: Any) -> None:
@@ -110,4 +103,4 @@ async def _write(answer: bytes, context: Any) -> None:
             await context.write(answer)
     except TimeoutError:
         sentence = f"the client took no answer for {_WRITE_WITHIN:g} s"
-        raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None
+        raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None

@@ -3,31 +3,22 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import grpc
 
 from xds_server.runtime.latest import Latest
 from xds_server.snapshot import Snapshot
+from xds_server.transport.ending import CLIENT_DONE, End
 
 _ROOM: Final = 8
 """Requests that may wait; the next one stays in the transport, whose flow control stops the client."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How a stream ends: a status, and one sentence for the client."""
-
-    status: grpc.StatusCode
-    sentence: str = ""
 
 
 class Heartbeat:
     """It is time to send heartbeats."""
 
 
-CLIENT_DONE: Final = End(status=grpc.StatusCode.OK)
 HEARTBEAT: Final = Heartbeat()
 
 Item: TypeAlias = bytes | Snapshot | Heartbeat | End

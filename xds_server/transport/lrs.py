@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError
 from xds_server.protocol.node import NodeError, proxy_of
 from xds_server.runtime.load import Loads, Reporter
 from xds_server.translate.packing import duration
-from xds_server.transport.exchange import Exchange, RefusedError, Take
+from xds_server.transport.ending import refused
+from xds_server.transport.exchange import Exchange, Take
 
 SERVICE: Final = "envoy.service.load_stats.v3.LoadReportingService"
 
@@ -75,19 +76,19 @@ class _Conversation:
         """Take a report; the answer to the first is what to report from now on."""
         if len(message) > MOST_BYTES:
             sentence = f"the report is longer than {MOST_BYTES} bytes"
-            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
+            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
         try:
             request = LoadStatsRequest.FromString(message)
         except DecodeError:
             sentence = "the message is not a LoadStatsRequest"
-            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
         if self._reporter is not None:
             self._reporter.report(request.cluster_stats, time.time())
             return None
         try:
             proxy = proxy_of(request.node, delta=False)
         except NodeError as error:
-            raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         self._reporter = self._loads.reporter(proxy.id)
         # A client may have something to tell of the time before, as when it lost another stream.
         self._reporter.report(request.cluster_stats, time.time())

@@ -17,9 +17,10 @@ from xds_server.runtime.kind import Kind
 from xds_server.runtime.pipeline import Pipeline, TooManyKindsError
 from xds_server.telemetry import Event, log
 from xds_server.transport.admission import Admission, CrowdedError
-from xds_server.transport.conversation import DELTA, Conversation, RefusedError, Variant, decode, refused
+from xds_server.transport.conversation import DELTA, Conversation, Variant, decode
+from xds_server.transport.ending import End, RefusedError, refused
 from xds_server.transport.identity import Identity, identity_of, mismatch
-from xds_server.transport.inbox import End, Inbox
+from xds_server.transport.inbox import Inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

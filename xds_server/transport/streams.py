@@ -13,8 +13,9 @@ from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.telemetry import Event, log
 from xds_server.transport.admission import Admission, CrowdedError
-from xds_server.transport.conversation import DELTA, SOTW, GoneError, RefusedError, Variant
-from xds_server.transport.inbox import CLIENT_DONE, End, Inbox
+from xds_server.transport.conversation import DELTA, SOTW, GoneError, Variant
+from xds_server.transport.ending import CLIENT_DONE, End, RefusedError
+from xds_server.transport.inbox import Inbox
 from xds_server.transport.reception import Call, Reception, StreamLimits
 from xds_server.transport.services import SERVICES, Service
 
