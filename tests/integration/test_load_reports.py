@@ -27,6 +27,7 @@ async def start(world) -> int:
 
 
 @pytest.mark.shows("P-121")
+@pytest.mark.slow  # Envoy reports every 10 s
 @pytest.mark.skipif(envoy_version() < (1, 37), reason="this Envoy leaves out what is only in progress")
 async def test_the_requests_of_an_envoy_are_counted(delta_world):
     world = delta_world

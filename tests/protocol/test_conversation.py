@@ -212,7 +212,7 @@ def search(conversation, examples):
 
 
 EXAMPLES = [
-    pytest.param(40, id="quick"),
+    pytest.param(25, id="quick"),
     pytest.param(1000, id="thorough", marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
 ]
 
