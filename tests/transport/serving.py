@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tests.runtime.inputs import Inputs
+from xds_server import telemetry
 from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.load import Loads
 from xds_server.transport import StreamLimits, XdsServer, XdsServerOptions
@@ -39,3 +40,13 @@ async def serving(
         for task in tasks:
             task.cancel()
         await running.server.stop(0.1)
+
+
+def sample(name: str, **labels: str) -> float:
+    """Give the value of a metric, 0 where it has none yet."""
+    return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def streams(variant: str) -> float:
+    """Give how many streams of a variant are open, as the metric has it."""
+    return sample("xds_streams", variant=variant.split(maxsplit=1)[0])

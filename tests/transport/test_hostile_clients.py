@@ -13,7 +13,7 @@ from tests.protocol.resources import CDS, EDS, SDS
 from tests.rig.eventually import eventually
 from tests.runtime.inputs import Inputs, catalog
 from tests.transport.ads_client import METHODS, SERVICE, VARIANTS, AdsClient, edge
-from tests.transport.serving import serving
+from tests.transport.serving import sample, serving, streams
 from xds_server import telemetry
 from xds_server.model.secret import Secret, Secrets
 from xds_server.protocol import DeltaMachine, SotwMachine
@@ -34,15 +34,6 @@ def variant(request):
 async def server():
     async with serving(Inputs(catalog(user=8001))) as running:
         yield running
-
-
-def sample(name, **labels):
-    return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-def streams(variant):
-    """Give how many streams are open, as the metric has it."""
-    return sample("xds_streams", variant=variant.split()[0])
 
 
 def big_secret(size):

@@ -12,7 +12,7 @@ from tests.protocol.resources import CDS, EDS, LDS, RDS
 from tests.rig.eventually import eventually
 from tests.runtime.inputs import LOOPBACK, Inputs, catalog
 from tests.transport.ads_client import METHODS, SERVICE, VARIANTS, AdsClient, edge
-from tests.transport.serving import serving
+from tests.transport.serving import sample, serving, streams
 from xds_server import telemetry
 from xds_server.model.policy import ServicePolicy
 from xds_server.model.problem import Code
@@ -39,15 +39,6 @@ def aggregated(request):
 async def server():
     async with serving(Inputs(catalog(user=8001))) as running:
         yield running
-
-
-def sample(name, **labels):
-    return telemetry.REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-def streams(variant):
-    """Give how many streams are open, as the metric has it."""
-    return sample("xds_streams", variant=variant.split()[0])
 
 
 async def streams_end(variant):
