@@ -12,8 +12,9 @@ from aiohttp import web
 
 from tests.consul.fake_consul import LIST, FakeConsul, Reply
 from xds_server.consul import client as client_module
-from xds_server.consul.client import Answer, ConsulAddress, ConsulClient, ConsulTls
+from xds_server.consul.client import ConsulAddress, ConsulClient, ConsulTls
 from xds_server.consul.errors import ConsulError, Cut, Refused, Unreachable, Unreadable
+from xds_server.consul.query import Answer, Query
 
 PATH = ("v1", "catalog", "services")
 TOKEN = "6f0f2b2c-not-to-be-seen"
@@ -22,7 +23,7 @@ TOKEN = "6f0f2b2c-not-to-be-seen"
 async def asked(fake: FakeConsul, *replies: Reply, **address: Any) -> Answer:
     fake.script(LIST, *replies)
     async with ConsulClient(ConsulAddress(url=fake.address, **address)) as client:
-        return await client.get(*PATH)
+        return await client.ask(Query(segments=PATH))
 
 
 async def test_every_header_is_read() -> None:
@@ -57,9 +58,9 @@ async def test_what_is_sent() -> None:
     async with FakeConsul() as fake:
         address = ConsulAddress(url=fake.address + "/", token=TOKEN, datacenter="dc 2")
         async with ConsulClient(address) as client:
-            await client.get("v1", "health", "service", "a/b")
+            await client.ask(Query(segments=("v1", "health", "service", "a/b")))
             fake.wake()
-            await client.get(*PATH, index=2, wait=1.5)
+            await client.ask(Query(segments=PATH, index=2, wait=1.5))
     first, second = fake.asked
     assert first.path == "/v1/health/service/a%2Fb"
     assert dict(first.query) == {"dc": "dc 2"}
@@ -103,7 +104,7 @@ async def test_nobody_there() -> None:
         address = ConsulAddress(url=fake.address, token=TOKEN)
     async with ConsulClient(address) as client:
         with pytest.raises(Unreachable, match="check that an agent runs") as raised:
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
     assert raised.value.__cause__ is None  # it would hold the request, with the token
 
 
@@ -120,7 +121,7 @@ async def test_no_answer_to_a_long_poll_ends_after_its_wait(monkeypatch: pytest.
         started = asyncio.get_running_loop().time()
         fake.script(LIST, Reply(hang=True))
         with pytest.raises(Unreachable, match="in time"):
-            await client.get(*PATH, index=9, wait=0.2)
+            await client.ask(Query(segments=PATH, index=9, wait=0.2))
         assert asyncio.get_running_loop().time() - started >= 0.2 * 17 / 16
 
 
@@ -133,7 +134,7 @@ async def test_what_is_not_http() -> None:
     port = server.sockets[0].getsockname()[1]
     async with server, ConsulClient(ConsulAddress(url=f"127.0.0.1:{port}")) as client:
         with pytest.raises(Unreachable, match="HTTP API"):
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
 
 
 async def test_a_body_has_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,9 +154,9 @@ async def test_a_compressed_body_is_not_unpacked() -> None:
 
 async def test_a_socket_closed_between_requests_is_nothing() -> None:
     async with FakeConsul() as fake, ConsulClient(ConsulAddress(url=fake.address)) as client:
-        await client.get(*PATH)
+        await client.ask(Query(segments=PATH))
         fake.script(LIST, Reply(cut_after=0))
-        await client.get(*PATH)
+        await client.ask(Query(segments=PATH))
 
 
 async def test_the_token_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
@@ -164,27 +165,27 @@ async def test_the_token_file_is_read_again_when_it_changes(tmp_path: Path) -> N
     async with FakeConsul() as fake:
         address = ConsulAddress(url=fake.address, token="ignored", token_file=file)
         async with ConsulClient(address) as client:
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
             file.write_text("second\n")
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
             file.unlink()
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
             (tmp_path / "new").write_text("third")
             os.replace(tmp_path / "new", file)  # noqa: PTH105 - what secret managers do
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
     assert [asked.headers["X-Consul-Token"] for asked in fake.asked] == ["one", "second", "second", "third"]
 
 
 async def test_a_token_file_that_never_was_there(tmp_path: Path) -> None:
     async with ConsulClient(ConsulAddress(token_file=tmp_path / "none")) as client:
         with pytest.raises(ConsulError, match="check its path and mode"):
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
 
 
 async def test_a_token_that_no_header_can_carry() -> None:
     async with ConsulClient(ConsulAddress(token=f"{TOKEN}\r\nX-Evil: 1")) as client:
         with pytest.raises(ConsulError, match="set it again") as raised:
-            await client.get(*PATH)
+            await client.ask(Query(segments=PATH))
     assert TOKEN not in str(raised.value)
 
 
@@ -238,7 +239,7 @@ async def ask_tls(tls: Tls, settings: ConsulTls) -> bytes:
         await site.start()
         port = runner.addresses[0][1]
         async with ConsulClient(ConsulAddress(url=f"https://127.0.0.1:{port}", tls=settings)) as client:
-            return (await client.get(*PATH)).body
+            return (await client.ask(Query(segments=PATH))).body
     finally:
         await runner.cleanup()
 

@@ -11,6 +11,7 @@ from tests.consul.test_watch import Seen, ports
 from tests.rig.consul_agent import MISSING, ConsulAgent, find_consul
 from xds_server.consul.client import ConsulAddress, ConsulClient
 from xds_server.consul.errors import Refused
+from xds_server.consul.query import Query
 from xds_server.consul.watch import ConsulSource, WatchOptions
 from xds_server.model.catalog import Status, Weights
 from xds_server.model.problem import Code
@@ -183,7 +184,9 @@ async def test_a_token_that_may_not_read_nodes_empties_nothing() -> None:
         blind = await policy(agent, 'service_prefix "" { policy = "read" }')
         token = await token_of(agent, blind)
         async with ConsulClient(ConsulAddress(url=agent.address, token=token)) as client:
-            assert (await client.get("v1", "health", "service", "user")).body.strip() == b"[]"
+            assert (
+                await client.ask(Query(segments=("v1", "health", "service", "user")))
+            ).body.strip() == b"[]"
         async with watched(agent, token) as seen:
             async with asyncio.timeout(5):
                 while not CONSUL_CONNECTED._value.get():  # noqa: ASYNC110 - a fact of the metrics
@@ -196,13 +199,13 @@ async def test_a_token_that_may_not_read_nodes_empties_nothing() -> None:
 async def test_without_a_token_it_is_never_ready_and_with_an_unknown_one_it_is_told() -> None:
     async with ConsulAgent(hcl=[ACL], token="root-token") as agent:
         async with ConsulClient(ConsulAddress(url=agent.address)) as client:
-            assert (await client.get("v1", "catalog", "services")).body.strip() == b"{}"
+            assert (await client.ask(Query(segments=("v1", "catalog", "services")))).body.strip() == b"{}"
         async with watched(agent) as seen:
             await asyncio.sleep(0.2)
             assert seen.value is None
         unknown = "11111111-2222-3333-4444-555555555555"
         async with ConsulClient(ConsulAddress(url=agent.address, token=unknown)) as client:
             with pytest.raises(Refused, match="ACL not found") as raised:
-                await client.get("v1", "catalog", "services")
+                await client.ask(Query(segments=("v1", "catalog", "services")))
         assert raised.value.status == 403
         assert unknown not in str(raised.value)

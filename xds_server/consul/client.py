@@ -6,20 +6,20 @@ what is made of the answer is not known here.
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from xds_server.consul.errors import ConsulError, Cut, Refused, Unreachable, Unreadable
+from xds_server.consul.query import MAX_INDEX, Answer, Query
 from xds_server.consul.text import shown
 
 MAX_BODY: Final = 64 * 2**20
-MAX_INDEX: Final = 2**63 - 1
 
 _CONNECT_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 30.0  # no byte for so long, beyond the time the server was asked to wait
@@ -54,17 +54,6 @@ class ConsulAddress:
     token_file: Path | None = None
     tls: ConsulTls = ConsulTls()
     datacenter: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An answer of 200. `index` is 0 where the header is missing or is no index; `last_contact` is in ms."""
-
-    index: int
-    known_leader: bool
-    last_contact: int
-    filtered_by_acls: bool
-    body: bytes
 
 
 class ConsulClient:
@@ -102,27 +91,24 @@ class ConsulClient:
             await self._session.close()
             self._session = None
 
-    async def get(self, *segments: str, index: int = 0, wait: float = 0.0) -> Answer:
-        """Ask for the path made of `segments`, each percent-encoded.
-
-        With an `index` above 0 Consul holds its answer until its own index has passed it, `wait` seconds at
-        the most and a sixteenth more. Raises ConsulError.
-        """
-        path = "/" + "/".join(quote(segment, safe="") for segment in segments)
-        query = {"dc": self.address.datacenter} if self.address.datacenter else {}
-        if index > 0:
-            query |= {"index": str(index), "wait": f"{max(1, round(wait * 1000))}ms"}
-        held = wait * 17 / 16 if index > 0 else 0.0
+    async def ask(self, query: Query) -> Answer:
+        """Ask, and give the answer of 200. Raises ConsulError."""
+        if not query.datacenter and self.address.datacenter:
+            query = replace(query, datacenter=self.address.datacenter)
         limits = aiohttp.ClientTimeout(
-            total=held + _BODY_SECONDS, sock_connect=_CONNECT_SECONDS, sock_read=held + _SILENCE_SECONDS
+            total=query.held + _BODY_SECONDS,
+            sock_connect=_CONNECT_SECONDS,
+            sock_read=query.held + _SILENCE_SECONDS,
         )
-        return await self._ask(path, query, limits)
+        return await self._ask(query.path, query.parameters(), limits, _cache_control(query))
 
-    async def _ask(self, path: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout) -> Answer:
+    async def _ask(
+        self, path: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout, extra: Mapping[str, str]
+    ) -> Answer:
         if self._session is None:
             raise RuntimeError("the client is used outside its `async with`")
         token = self._token.read()
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **extra}
         if token:
             headers["X-Consul-Token"] = token
         try:
@@ -233,11 +219,18 @@ async def _read(path: str, response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
+def _cache_control(query: Query) -> Mapping[str, str]:
+    if not query.cached or query.max_age is None:
+        return {}
+    return {"Cache-Control": f"max-age={round(query.max_age)}"}
+
+
 def _answer(headers: Mapping[str, str], body: bytes) -> Answer:
     return Answer(
         index=_number(headers.get("X-Consul-Index", "")),
         known_leader=headers.get("X-Consul-KnownLeader", "true").lower() != "false",
         last_contact=_number(headers.get("X-Consul-LastContact", "")),
+        age=float(_number(headers.get("Age", ""))),
         filtered_by_acls=headers.get("X-Consul-Results-Filtered-By-ACLs", "").lower() == "true",
         body=body,
     )

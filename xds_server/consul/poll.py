@@ -7,9 +7,10 @@ import asyncio
 from contextlib import nullcontext
 from typing import Final
 
-from xds_server.consul.client import Answer, ConsulClient
+from xds_server.consul.client import ConsulClient
 from xds_server.consul.errors import ConsulError, Cut
 from xds_server.consul.pace import Slots, TokenBucket, backoff, next_index
+from xds_server.consul.query import Answer, Query
 from xds_server.telemetry import CONSUL_QUERIES, CONSUL_WATCHES
 
 # A cut sooner than this is a failure, later it is somebody's write timeout.
@@ -31,14 +32,14 @@ class Poll:
     def __init__(
         self,
         client: ConsulClient,
-        segments: tuple[str, ...],
+        query: Query,
         *,
         wait: float,
         bucket: TokenBucket,
         slots: Slots,
     ) -> None:
         self._client = client
-        self._segments = segments
+        self._question = query
         self._wait = wait
         self._bucket = bucket
         self._slots = slots
@@ -80,7 +81,7 @@ class Poll:
         open_polls = CONSUL_WATCHES.track_inprogress() if self._index else nullcontext()
         try:
             with open_polls:
-                answer = await self._client.get(*self._segments, index=self._index, wait=wait)
+                answer = await self._client.ask(self._question.at(self._index, wait))
         except ConsulError as error:
             CONSUL_QUERIES.labels(result=type(error).__name__.lower()).inc()
             raise

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from xds_server.consul.assembly import Assembly
-from xds_server.consul.client import Answer, ConsulClient
+from xds_server.consul.client import ConsulClient
 from xds_server.consul.decode import choose_names, decode_service, decode_services
 from xds_server.consul.errors import (
     FILTERED,
@@ -26,6 +26,7 @@ from xds_server.consul.errors import (
 )
 from xds_server.consul.pace import Slots, TokenBucket
 from xds_server.consul.poll import Poll
+from xds_server.consul.query import Answer, Query
 from xds_server.model.catalog import Catalog
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.supervise import supervise
@@ -249,7 +250,9 @@ class _Run:
 
     def _poll(self, segments: tuple[str, ...], slots: Slots) -> Poll:
         bucket = TokenBucket(burst=self._options.burst, per_second=self._options.per_second)
-        return Poll(self._client, segments, wait=self._options.wait, bucket=bucket, slots=slots)
+        return Poll(
+            self._client, Query(segments=segments), wait=self._options.wait, bucket=bucket, slots=slots
+        )
 
 
 def _believe_removal(answer: Answer) -> None:
