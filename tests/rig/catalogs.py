@@ -25,6 +25,7 @@ from xds_server.model.policy import (
     UpstreamTls,
     WeightedService,
 )
+from xds_server.model.route import RouteMatch
 from xds_server.model.secret import Secret, Secrets
 from xds_server.model.types import TypeUrl
 from xds_server.translate import Translation
@@ -79,13 +80,13 @@ POLICY = Policy(
             routes=(
                 Route(
                     hosts=("shop.example.com", "*.example.com"),
-                    path_prefix="/",
+                    match=RouteMatch.below("/"),
                     targets=(WeightedService(service="web", weight=9), WeightedService(service="cart")),
                     source="routes[0]",
                 ),
                 Route(
                     hosts=("shop.example.com",),
-                    path_prefix="/user",
+                    match=RouteMatch.below("/user"),
                     targets=(WeightedService(service="user"),),
                     source="routes[1]",
                 ),

@@ -20,6 +20,7 @@ from xds_server.model.policy import (
     UpstreamTls,
     WeightedService,
 )
+from xds_server.model.route import RouteMatch
 from xds_server.model.secret import SecretFiles
 from xds_server.settings import ServerTls, Settings, SettingsError, XdsSettings, load, show
 
@@ -185,13 +186,13 @@ def test_the_example_means_what_it_says():
             routes=(
                 Route(
                     hosts=("shop.example.com",),
-                    path_prefix="/orders",
+                    match=RouteMatch.below("/orders"),
                     targets=(WeightedService(service="order"),),
                     source=f"{edge}.routes[0] (line 75)",
                 ),
                 Route(
                     hosts=("shop.example.com", "*.shop.example.com"),
-                    path_prefix="/",
+                    match=RouteMatch.below("/"),
                     targets=(
                         WeightedService(service="shop", weight=90),
                         WeightedService(service="shop-next", weight=10),

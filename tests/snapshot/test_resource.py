@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from tests.rig import other_decoder
 from tests.rig.catalogs import instance, service
-from xds_server.model.policy import EndpointPolicy
+from xds_server.model.policy import EndpointPolicy, ServicePolicy
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import Resource
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.endpoints import assignment
+from xds_server.translate.meaning import ClusterSpec, Pick
 from xds_server.translate.packing import Draft
+from xds_server.translate.places import Places
 
 # Around these sizes a length takes one byte more: 127, 16,383, and what they come to with all that is around.
 SIZES = st.one_of(
@@ -21,7 +23,9 @@ SIZES = st.one_of(
 
 
 def resource(name: str = "user", port: int = 8080) -> Resource:
-    draft, _ = assignment(service(name, instance(port=port)), EndpointRules(EndpointPolicy()))
+    spec = ClusterSpec(name=name, policy=ServicePolicy(), picks=(Pick(service=name),))
+    found = (service(name, instance(port=port)),)
+    draft, _ = assignment(spec, found, EndpointRules(EndpointPolicy()), Places(own="dc1"))
     return Resource.of(draft)
 
 

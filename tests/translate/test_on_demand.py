@@ -17,6 +17,7 @@ from xds_server.model.policy import (
     WeightedService,
 )
 from xds_server.model.proxy import Group
+from xds_server.model.route import RouteMatch
 from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
@@ -36,7 +37,9 @@ def http(name: str = "own", discovery: Discovery = Discovery.ON_DEMAND, **fields
 
 
 def route(*hosts: str, to: str, prefix: str = "/") -> Route:
-    return Route(hosts=hosts, path_prefix=prefix, targets=(WeightedService(service=to),), source="routes")
+    return Route(
+        hosts=hosts, match=RouteMatch.below(prefix), targets=(WeightedService(service=to),), source="routes"
+    )
 
 
 def translate(found: Catalog, *listeners: Listener, delta: bool = True, **policy: Any) -> Translation:

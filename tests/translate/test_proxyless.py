@@ -27,6 +27,7 @@ from xds_server.model.policy import (
 )
 from xds_server.model.problem import Code
 from xds_server.model.proxy import Client, Group
+from xds_server.model.route import RouteMatch
 from xds_server.model.secret import Secret, Secrets
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
@@ -59,7 +60,7 @@ def catalog(**services: list[Instance]) -> Catalog:
 
 def route(*hosts: str, prefix: str = "/", **split: int) -> Route:
     targets = tuple(WeightedService(service=name, weight=weight) for name, weight in split.items())
-    return Route(hosts=hosts, path_prefix=prefix, targets=targets, source="settings routes[0]")
+    return Route(hosts=hosts, match=RouteMatch.below(prefix), targets=targets, source="settings routes[0]")
 
 
 def listener(*routes: Route, name: str = "edge") -> Listener:

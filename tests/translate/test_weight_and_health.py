@@ -1,7 +1,7 @@
 import pytest
 
 from xds_server.model.catalog import Check, Instance, Status, Weights
-from xds_server.translate.endpoints import HealthStatus, weight_and_health
+from xds_server.translate.health import HealthStatus, weight_and_health
 
 HEALTHY, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.UNHEALTHY
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from xds_server.model.entries import NO_ENTRIES, ConfigEntries
 from xds_server.model.problem import Problem
 
 NO_META: Final[tuple[tuple[str, str], ...]] = ()
@@ -66,8 +67,10 @@ class Instance:
     """One registered instance of a service.
 
     `address` is the service's own address, or its node's where it has none, exactly as registered.
-    `tagged` holds the tagged addresses (`lan`, `wan`, ...) as sorted (tag, address, port). `index` is
-    Consul's ModifyIndex; it does not take part in comparison.
+    `tagged` holds the tagged addresses (`lan`, `wan`, ...) as sorted (tag, address, port), `ports` the named
+    ports of a service with several as sorted (name, port); `port` is then the default one. `created` is
+    Consul's CreateIndex, which tells who was there first. `index` is its ModifyIndex; it does not take part
+    in comparison.
     """
 
     node: str
@@ -79,8 +82,11 @@ class Instance:
     meta: tuple[tuple[str, str], ...] = NO_META
     weights: Weights = Weights()
     checks: tuple[Check, ...] = ()
+    node_meta: tuple[tuple[str, str], ...] = NO_META
+    ports: tuple[tuple[str, int], ...] = ()
     datacenter: str = ""
     locality: Locality = Locality()
+    created: int = 0
     index: int = field(default=0, compare=False)
 
 
@@ -99,11 +105,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """All services of one datacenter, by name in sorted order, and what could not be read."""
+    """All services by name in sorted order, what config entries say, and what could not be read.
+
+    `datacenter` is our own; instances of others say theirs. `lost` are the other datacenters that could not
+    be reached for longer than their instances may be believed.
+    """
 
     datacenter: str
     services: Mapping[str, Service]
     problems: tuple[Problem, ...] = ()
+    entries: ConfigEntries = NO_ENTRIES
+    lost: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, datacenter: str, services: Iterable[Service], problems: Iterable[Problem] = ()) -> "Catalog":

@@ -9,6 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from xds_server.model.route import ANY_REQUEST, AS_IT_IS, RouteMatch, Treatment
+
 IpNetwork: TypeAlias = str
 
 
@@ -36,15 +38,23 @@ class HashKind(StrEnum):
 
     HEADER = "header"
     COOKIE = "cookie"
+    QUERY = "query"
     SOURCE_IP = "source_ip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashOn:
-    """One source of the hash; `name` is the header's or cookie's, empty for the source address."""
+    """One source of the hash; `name` is the header's, cookie's or parameter's, empty for the source address.
+
+    With a `ttl` (seconds, 0 for the session) a cookie is set where there is none, for the path `path`. After
+    a `terminal` source that was there no other is looked at.
+    """
 
     kind: HashKind
     name: str = ""
+    ttl: float | None = None
+    path: str = ""
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +116,26 @@ class UpstreamTls:
     certificate: str = ""
 
 
+class OnWarning(StrEnum):
+    """What a warning check means: the weight for warnings, or the state DEGRADED, used when it gets tight."""
+
+    WEIGHT = "weight"
+    DEGRADED = "degraded"
+
+
+class Hostnames(StrEnum):
+    """What becomes of an instance whose address is a host name: left out, or resolved by Envoy."""
+
+    DROP = "drop"
+    RESOLVE = "resolve"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePolicy:
     """How one service is reached.
 
+    `ring_size` is the least and the most entries of a ring hash, `choices` how many instances least_request
+    compares. `request_timeout` is for a whole request, 0 for no limit.
     `panic_threshold` is a percentage: with fewer healthy instances than that, Envoy balances over all of
     them. The default of 1 makes critical instances take traffic only when no other is left.
     """
@@ -122,26 +148,40 @@ class ServicePolicy:
     outlier_detection: OutlierDetection | None = OutlierDetection()
     circuit_breakers: CircuitBreakers = CircuitBreakers()
     tls: UpstreamTls | None = None
+    ring_size: tuple[int | None, int | None] = (None, None)
+    choices: int | None = None
+    request_timeout: float | None = None
+    on_warning: OnWarning = OnWarning.WEIGHT
+    hostnames: Hostnames = Hostnames.DROP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedService:
-    """One branch of a split: the weight is relative to the sum over the split."""
+    """One branch of a split: the weight is relative to the sum over the split.
+
+    `subset` names a part of the service's instances, by their own word or by a service-resolver; `port` one
+    of the named ports of a service with several.
+    """
 
     service: str
     weight: int = 1
+    subset: str = ""
+    port: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Requests to one of `hosts` whose path begins with `path_prefix` go to one of `targets` by weight.
+    """Requests to one of `hosts` that match go to one of `targets` by weight.
 
-    `hosts` are Envoy domains (`*` for any host). `source` says where the operator wrote it.
+    `hosts` are Envoy domains (`*` for any host). Of the routes of one host the one with the higher `priority`
+    comes first, then the one that asks for more. `source` says where it was written.
     """
 
     hosts: tuple[str, ...]
-    path_prefix: str
+    match: RouteMatch = ANY_REQUEST
     targets: tuple[WeightedService, ...]
+    treatment: Treatment = AS_IT_IS
+    priority: int = 0
     source: str
 
 
@@ -207,6 +247,41 @@ class EndpointPolicy:
     allow_loopback: bool = False
 
 
+class Expose(StrEnum):
+    """Which services are served: all, or those that say `xds-enable: true` themselves."""
+
+    ALL = "all"
+    TAGGED = "tagged"
+
+
+class Dialect(StrEnum):
+    """Whose tags are understood besides our own."""
+
+    FABIO = "fabio"
+    TRAEFIK = "traefik"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the operator lets services claim: `hosts` (Envoy domains, `*` for any) below `path_prefix`.
+
+    `services` are names, or `*` for any.
+    """
+
+    hosts: tuple[str, ...]
+    services: tuple[str, ...]
+    path_prefix: str = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registrations:
+    """What services may decide in their own registrations."""
+
+    expose: Expose = Expose.ALL
+    claims: tuple[Claim, ...] = ()
+    dialects: frozenset[Dialect] = frozenset()
+
+
 DEFAULT_LISTENER: Final = Listener(
     name="default", address="0.0.0.0", port=10000, all_services=True, source="the default listener"
 )
@@ -214,13 +289,21 @@ DEFAULT_LISTENER: Final = Listener(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Everything the operator decided, complete: per-service policies are already laid over the defaults."""
+    """Everything the operator decided.
+
+    `services` are complete, laid over `defaults`; `stated` tells which fields of them the operator wrote for
+    that very service, which nothing that others say goes over. `datacenters` are the others that are read as
+    well, the nearest first.
+    """
 
     defaults: ServicePolicy = ServicePolicy()
     services: Mapping[str, ServicePolicy] = field(default_factory=lambda: MappingProxyType({}))
+    stated: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    datacenters: tuple[str, ...] = ()
+    registrations: Registrations = Registrations()
     listeners: tuple[Listener, ...] = (DEFAULT_LISTENER,)
     endpoints: EndpointPolicy = EndpointPolicy()
-    hidden_services: frozenset[str] = frozenset({"consul"})
+    hidden_services: frozenset[str] = frozenset({"consul", "xds-server"})
 
     def service(self, name: str) -> ServicePolicy:
         """Give the policy of one service: its own, else the defaults."""

@@ -24,3 +24,8 @@ class Standing:
     state: State
     reason: str
     since: float
+
+
+def replaced(standings: tuple[Standing, ...], old: Standing | None, new: Standing) -> tuple[Standing, ...]:
+    """Give the standings of all sources with `new` in place of `old`, in the order of their names."""
+    return tuple(sorted([*(one for one in standings if one != old), new], key=lambda one: one.source))

@@ -16,6 +16,7 @@ from xds_server.model.policy import (
     Route,
     WeightedService,
 )
+from xds_server.model.route import RouteMatch
 from xds_server.reading import child, quoted
 from xds_server.settings.addresses import AddressError, ip_and_port, is_host, is_name
 from xds_server.settings.secret_files import NAME_RULE, Secrets
@@ -141,7 +142,7 @@ def _routes(shapes: tuple[RouteShape, ...], sources: Sources, listener: str) -> 
         routes.append(
             Route(
                 hosts=shape.hosts,
-                path_prefix=shape.path_prefix,
+                match=RouteMatch.below(shape.path_prefix),
                 targets=_targets(shape, sources, key),
                 source=sources.place(key),
             )

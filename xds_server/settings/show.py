@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from xds_server.model.policy import (
     DEFAULT_LISTENER,
+    HashOn,
     Listener,
     ListenerKind,
     Route,
@@ -24,6 +25,7 @@ _DURATIONS: Final = frozenset(
         "max_connection_age",
         "drain_time",
         "connect_timeout",
+        "request_timeout",
         "interval",
         "base_ejection_time",
         "max_ejection_time",
@@ -93,10 +95,14 @@ def _plain(value: Any, key: str = "") -> Any:
 
 def _consul(consul: ConsulSettings) -> dict[str, Any]:
     return {
-        "address": consul.address,
+        "address": consul.address if len(consul.addresses) == 1 else consul.address.split(","),
+        "connections": consul.connections,
         "token": str(consul.token) or None,
         "token_file": consul.token_file,
-        "datacenter": consul.datacenter or None,
+        "login": _fields(consul.login) if consul.login else None,
+        "auth": str(consul.basic_auth) or None,
+        "auth_file": consul.auth_file,
+        **_named(consul, "datacenter", "namespace", "partition"),
         "wait": consul.wait,
         "tls": {**_fields(consul.tls), "server_name": consul.tls.server_name or None},
     }
@@ -123,11 +129,26 @@ def _xds(xds: XdsSettings) -> dict[str, Any]:
 def _service(policy: ServicePolicy) -> dict[str, Any]:
     return {
         **_fields(policy),
-        "hash_on": [{one.kind.value: one.name or True} for one in policy.hash_on],
+        "hash_on": [_hash_on(one) for one in policy.hash_on],
+        "ring_size": _ring_size(policy.ring_size),
         "outlier_detection": _fields(policy.outlier_detection) if policy.outlier_detection else False,
         "circuit_breakers": _fields(policy.circuit_breakers),
         "tls": {**_fields(policy.tls), **_named(policy.tls, "sni", "certificate")} if policy.tls else False,
     }
+
+
+def _hash_on(one: HashOn) -> dict[str, Any]:
+    ttl = None if one.ttl is None else f"{one.ttl:g}s"
+    return {
+        one.kind.value: one.name or True,
+        "ttl": ttl,
+        "path": one.path or None,
+        "terminal": one.terminal or None,
+    }
+
+
+def _ring_size(size: tuple[int | None, int | None]) -> dict[str, int | None] | None:
+    return None if size == (None, None) else {"minimum": size[0], "maximum": size[1]}
 
 
 def _default_listener(listener: Listener) -> dict[str, Any]:
@@ -150,7 +171,7 @@ def _listener(listener: Listener) -> dict[str, Any]:
 
 
 def _route(route: Route) -> dict[str, Any]:
-    return {"hosts": route.hosts, "path_prefix": route.path_prefix, **_targets(route.targets)}
+    return {"hosts": route.hosts, "path_prefix": route.match.path.value, **_targets(route.targets)}
 
 
 def _targets(targets: tuple[WeightedService, ...]) -> dict[str, Any]:

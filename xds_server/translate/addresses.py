@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from xds_server.model.policy import EndpointPolicy
 from xds_server.model.problem import Code
+from xds_server.translate import hostnames
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -18,6 +19,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 MAX_PORT: Final = 65_535
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+
+_LOOPBACK: Final = "set endpoints.allow_loopback if proxies and services share a host"
 
 # Cloud metadata services that no rule about address classes covers.
 _METADATA: Final[frozenset[Address]] = frozenset(
@@ -49,9 +52,30 @@ class EndpointRules:
         """
         parsed = _parse(address)
         if parsed is None:
-            return Refusal(
-                Code.ENDPOINT_ADDRESS, "is not an IP address; register the instance with its IP address"
-            )
+            return _no_address(address)
+        if refusal := self._refused_port(port):
+            return refusal
+        reason = self._denied(parsed) or self._denied_behind(parsed)
+        return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else str(parsed)
+
+    def check_name(self, name: str, port: int) -> str | Refusal:
+        """Give a host name that the proxy may resolve, or why it may not; see `hostnames.host_name`.
+
+        Which address it leads to cannot be told, so an allow-list of networks refuses every name.
+        """
+        if refusal := self._refused_port(port):
+            return refusal
+        if hostnames.means_this_machine(name):
+            reason = "" if self._allow_loopback else f"is a name of the proxy's own machine; {_LOOPBACK}"
+        elif hostnames.is_metadata(name):
+            reason = "is the name of a cloud's metadata service"
+        else:
+            reason = ""
+        if not reason and self._allow:
+            reason = "is a host name, and endpoints.allow cannot tell where it leads"
+        return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else name
+
+    def _refused_port(self, port: int) -> Refusal | None:
         if not 1 <= port <= MAX_PORT:
             return Refusal(Code.ENDPOINT_PORT, f"has port {port}, which is not between 1 and 65535")
         if port in self._deny_ports:
@@ -60,8 +84,7 @@ class EndpointRules:
                 f"has port {port}, which belongs to Consul, xds-server or the proxy's own admin interface; "
                 f"list it in endpoints.allow_ports if a service really listens there",
             )
-        reason = self._denied(parsed) or self._denied_behind(parsed)
-        return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else str(parsed)
+        return None
 
     def _denied_behind(self, address: Address) -> str:
         """Look through an address that a translator turns into another."""
@@ -74,9 +97,7 @@ class EndpointRules:
     def _denied(self, address: Address) -> str:
         if address.is_loopback:
             if not self._allow_loopback:
-                return (
-                    "is a loopback address; set endpoints.allow_loopback if proxies and services share a host"
-                )
+                return f"is a loopback address; {_LOOPBACK}"
         elif reason := _never(address):
             return reason
         if any(address in network for network in self._deny):
@@ -84,6 +105,18 @@ class EndpointRules:
         if self._allow and not any(address in network for network in self._allow):
             return "is not in endpoints.allow"
         return ""
+
+
+def _no_address(text: str) -> Refusal:
+    if hostnames.host_name(text) is None:
+        return Refusal(
+            Code.ENDPOINT_ADDRESS, "is not an IP address; register the instance with its IP address"
+        )
+    return Refusal(
+        Code.ENDPOINT_ADDRESS,
+        "is not an IP address; register the instance with its IP address, or set `hostnames: resolve` "
+        "for the service",
+    )
 
 
 @lru_cache(maxsize=65_536)

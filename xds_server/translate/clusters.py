@@ -6,6 +6,9 @@ from typing import Any, Final
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers as EnvoyCircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions, Http2ProtocolOptions
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.clusters.common.dns.v3.dns_pb2 import V4_PREFERRED
+from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -14,7 +17,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from xds_server.model.policy import CircuitBreakers, LbPolicy, Protocol, ServicePolicy
 from xds_server.model.types import TypeUrl
-from xds_server.translate import names
+from xds_server.translate.meaning import ClusterSpec
 from xds_server.translate.outlier import outlier_detection
 from xds_server.translate.packing import Draft, Reference, draft, duration, pack
 from xds_server.translate.sources import ADS
@@ -27,6 +30,25 @@ _LB_POLICY: Final = {
     LbPolicy.RING_HASH: Cluster.RING_HASH,
     LbPolicy.MAGLEV: Cluster.MAGLEV,
 }
+
+# Envoy's bounds and default (config.cluster.v3.Cluster.RingHashLbConfig, LeastRequestLbConfig).
+_LARGEST_RING: Final = 8 * 1024 * 1024
+_ENVOY_LEAST_RING: Final = 1024
+_LEAST_CHOICES: Final = 2
+
+# One host for each address of each name (Envoy, "Strict DNS"). A name without an IPv4 address is looked up
+# for IPv6: the other way round, a proxy without IPv6 would be given addresses that it cannot reach. Consul's
+# own DNS gives a TTL of 0, which means the refresh rate.
+_DNS: Final = Cluster.CustomClusterType(
+    name="envoy.cluster.dns",
+    typed_config=pack(
+        DnsCluster(
+            dns_refresh_rate=duration(10),
+            respect_dns_ttl=True,
+            dns_lookup_family=V4_PREFERRED,
+        )
+    ),
+)
 
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -46,13 +68,27 @@ _PROTOCOL_OPTIONS: Final[dict[Protocol, dict[str, AnyMessage]]] = {
 }
 
 
-def cluster(service: str, policy: ServicePolicy) -> Draft:
-    """Give the cluster of a service; its endpoints come by EDS under the same name."""
-    name = names.cluster(service)
+def cluster(spec: ClusterSpec) -> Draft:
+    """Give the cluster that is specified; its endpoints come by EDS under the same name."""
+    message = _cluster(spec)
+    message.type = Cluster.EDS
+    message.eds_cluster_config.eds_config.CopyFrom(ADS)
+    references = (Reference(TypeUrl.ENDPOINTS, spec.name), *_tls_references(spec.policy))
+    return draft(TypeUrl.CLUSTER, spec.name, message, references)
+
+
+def dns_cluster(spec: ClusterSpec, assignment: ClusterLoadAssignment) -> Draft:
+    """Give the same with its endpoints in it, some of which have host names that Envoy resolves."""
+    message = _cluster(spec)
+    message.cluster_type.CopyFrom(_DNS)
+    message.load_assignment.CopyFrom(assignment)
+    return draft(TypeUrl.CLUSTER, spec.name, message, _tls_references(spec.policy))
+
+
+def _cluster(spec: ClusterSpec) -> Cluster:
+    policy = spec.policy
     message = Cluster(
-        name=name,
-        type=Cluster.EDS,
-        eds_cluster_config=Cluster.EdsClusterConfig(eds_config=ADS),
+        name=spec.name,
         connect_timeout=duration(policy.connect_timeout),
         lb_policy=_LB_POLICY[policy.lb_policy],
         # Envoy's default of 1 s holds ejections, health and weight changes back; bursts are coalesced here.
@@ -63,13 +99,29 @@ def cluster(service: str, policy: ServicePolicy) -> Draft:
         typed_extension_protocol_options=_PROTOCOL_OPTIONS[policy.protocol],
         circuit_breakers=_circuit_breakers(policy.circuit_breakers),
     )
-    references = [Reference(TypeUrl.ENDPOINTS, name)]
+    _balance(message, policy)
     if policy.outlier_detection is not None:
         message.outlier_detection.CopyFrom(outlier_detection(policy.outlier_detection))
     if policy.tls is not None:
         message.transport_socket.CopyFrom(upstream_socket(policy.tls, policy.protocol))
-        references.extend(upstream_references(policy.tls))
-    return draft(TypeUrl.CLUSTER, name, message, tuple(references))
+    return message
+
+
+def _tls_references(policy: ServicePolicy) -> tuple[Reference, ...]:
+    return upstream_references(policy.tls) if policy.tls else ()
+
+
+def _balance(message: Cluster, policy: ServicePolicy) -> None:
+    """Set what is particular to a load balancing policy, within what Envoy takes: it may come from Consul."""
+    if policy.lb_policy is LbPolicy.LEAST_REQUEST and policy.choices is not None:
+        message.least_request_lb_config.choice_count.value = max(_LEAST_CHOICES, policy.choices)
+    least, most = policy.ring_size
+    if policy.lb_policy is not LbPolicy.RING_HASH or (least, most) == (None, None):
+        return
+    bound = _LARGEST_RING if most is None else min(max(most, 1), _LARGEST_RING)
+    ring = message.ring_hash_lb_config
+    ring.maximum_ring_size.value = bound
+    ring.minimum_ring_size.value = min(_ENVOY_LEAST_RING if least is None else max(least, 1), bound)
 
 
 def _circuit_breakers(policy: CircuitBreakers) -> EnvoyCircuitBreakers | None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from xds_server.model.policy import Protocol, ServicePolicy
+from xds_server.model.policy import Protocol
 from xds_server.model.problem import Code, Problem
 from xds_server.translate import names
+from xds_server.translate.meaning import Meaning
 
 
 def service_domains(
-    services: Mapping[str, ServicePolicy], datacenter: str
+    services: Mapping[str, Meaning], datacenter: str
 ) -> tuple[Mapping[str, tuple[str, ...]], tuple[Problem, ...]]:
     """Give the domains of every HTTP service; of two with the same domain the shorter name has it.
 
@@ -17,8 +18,8 @@ def service_domains(
     owners: dict[str, str] = {}
     found: dict[str, tuple[str, ...]] = {}
     problems: list[Problem] = []
-    for service, policy in sorted(services.items(), key=lambda item: item[0].lower()):
-        if policy.protocol is Protocol.TCP:
+    for service, meaning in sorted(services.items(), key=lambda item: item[0].lower()):
+        if meaning.policy.protocol is Protocol.TCP:
             continue
         domains = tuple(names.domains(service, datacenter))
         for domain in domains:

@@ -19,12 +19,14 @@ from envoy.type.v3.hash_policy_pb2 import HashPolicy
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from xds_server.model.policy import Listener, ListenerKind, WeightedService
+from xds_server.model.policy import Listener, ListenerKind
 from xds_server.model.problem import Code, Problem
+from xds_server.model.route import Branch
 from xds_server.model.types import TypeUrl
-from xds_server.translate import names
+from xds_server.translate.meaning import branches
 from xds_server.translate.packing import Draft, Reference, draft, pack
-from xds_server.translate.routes import Served, hash_sources, usable_targets
+from xds_server.translate.routes import Served, usable_targets
+from xds_server.translate.rules import hash_sources
 from xds_server.translate.sources import ADS
 from xds_server.translate.tls import downstream_references, downstream_socket
 
@@ -69,19 +71,20 @@ def tcp_listener(listener: Listener, served: Served) -> tuple[Draft | None, tupl
         sentence = f'listener "{listener.name}" leads to no service of the catalog; it is left out'
         missing = Problem(code=Code.LISTENER_UNKNOWN_SERVICE, source=listener.source, sentence=sentence)
         return None, (*problems, missing)
-    chain = _chain(listener, "envoy.filters.network.tcp_proxy", _tcp_proxy(listener, targets, served))
-    references = tuple(Reference(TypeUrl.CLUSTER, names.cluster(target.service)) for target in targets)
+    ways = branches(targets, served.services)
+    chain = _chain(listener, "envoy.filters.network.tcp_proxy", _tcp_proxy(listener, ways, served))
+    references = tuple(Reference(TypeUrl.CLUSTER, way.cluster) for way in ways)
     return _listener(listener, chain, references), problems
 
 
-def _tcp_proxy(listener: Listener, targets: tuple[WeightedService, ...], served: Served) -> TcpProxy:
+def _tcp_proxy(listener: Listener, ways: tuple[Branch, ...], served: Served) -> TcpProxy:
     proxy = TcpProxy(stat_prefix=listener.name)
-    if len(targets) == 1:
-        proxy.cluster = names.cluster(targets[0].service)
+    if len(ways) == 1:
+        proxy.cluster = ways[0].cluster
     else:
-        for target in targets:
-            proxy.weighted_clusters.clusters.add(name=names.cluster(target.service), weight=target.weight)
-    if any(hash_sources(served.services[target.service]) for target in targets):
+        for way in ways:
+            proxy.weighted_clusters.clusters.add(name=way.cluster, weight=way.weight)
+    if any(hash_sources(served.clusters[way.cluster]) for way in ways):
         # The source address is all there is to hash of a TCP connection.
         proxy.hash_policy.append(HashPolicy(source_ip=HashPolicy.SourceIp()))
     return proxy

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
+from xds_server.model.problem import Code, Problem
+
 T = TypeVar("T")
 Key: TypeAlias = tuple[str, ...]
 
@@ -33,18 +35,28 @@ class Memory:
         self._new[key] = (inputs, value)
         return value
 
-    def last(self, key: Key, default: T) -> T:
+    def guarded(self, key: Key, make: Callable[..., T], *inputs: Any) -> tuple[T | None, Problem | None]:
+        """Recall; where `make` fails on these inputs, give its last good value, if any, and a problem."""
+        try:
+            return self.recall(key, make, *inputs), None
+        except Exception as error:  # noqa: BLE001 - the firewall: one part's bug must not cost the others
+            sentence = f"translation failed ({type(error).__name__}); the last good resources are kept"
+            problem = Problem(code=Code.TRANSLATION_FAILED, source=" ".join(key), sentence=sentence)
+            return self._last(key), problem
+
+    def _last(self, key: Key) -> Any:
         """Give the last remembered value of a key, and keep remembering it without its inputs."""
         known = self._old.get(key)
         if known is None:
-            return default
+            return None
         self._new[key] = ((object(),) * len(known[0]), known[1])
-        value: T = known[1]
-        return value
+        return known[1]
 
     def same(self, key: Key, value: T) -> T:
         """Give the remembered object if it equals `value`, so that identity can stand for equality."""
         known = self._old.get(key)
-        kept: T = known[1] if known is not None and known[1] == value else value
+        kept: T = value
+        if known is not None and (known[1] is value or known[1] == value):
+            kept = known[1]
         self._new[key] = ((), kept)
         return kept

@@ -21,6 +21,8 @@ RESERVED_CLUSTERS: Final = frozenset({XDS_CLUSTER})
 # What an IPv6 address ends with is in brackets in a Host header, so it is not taken for a port.
 _PORT: Final = re.compile(r":[0-9]*\Z")
 
+_CHAIN_CLUSTER: Final = re.compile(r"(.+?)\.default\.[^.]+\.internal\.", re.ASCII)
+
 CATCH_ALL: Final = "no-such-service"
 """The virtual host that answers for hosts no service of the catalog has."""
 
@@ -28,6 +30,29 @@ CATCH_ALL: Final = "no-such-service"
 def cluster(service: str) -> str:
     """Name the cluster of a service, which is also the name of its ClusterLoadAssignment."""
     return service
+
+
+def subset_cluster(service: str, subset: str) -> str:
+    """Name the cluster of a part of a service's instances; `@` is in no service's name."""
+    return f"{service}@{subset}"
+
+
+def port_cluster(service: str, port: str) -> str:
+    """Name the cluster of a named port of a service; `:` is in no service's name."""
+    return f"{service}:{port}"
+
+
+def services_of(cluster_name: str) -> tuple[str, ...]:
+    """Give the services whose instances a cluster can lead to, as far as its name tells.
+
+    Consul's names of clusters (`v2.web.default.dc1.internal.<trust domain>`) do not tell whether what comes
+    before the first dot is a subset, so both ways of reading are given.
+    """
+    found = _CHAIN_CLUSTER.match(cluster_name)
+    if found is None:
+        return (re.split("[@:]", cluster_name, maxsplit=1)[0],)
+    _, _, rest = found[1].partition(".")
+    return (found[1], rest) if rest else (found[1],)
 
 
 def route_configuration(listener: str) -> str:

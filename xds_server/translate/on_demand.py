@@ -25,15 +25,16 @@ from xds_server.model.policy import Discovery, Listener, Protocol, ServicePolicy
 from xds_server.model.problem import Problem
 from xds_server.model.types import TypeUrl
 from xds_server.translate import listeners, names
+from xds_server.translate.meaning import Meaning
 from xds_server.translate.packing import Draft, draft, duration, on_demand, pack
 from xds_server.translate.routes import (
     NO_SUCH_SERVICE,
-    UNAVAILABLE,
     Served,
     claimed_hosts,
     cluster_references,
-    service_host,
+    virtual_host,
 )
+from xds_server.translate.rules import UNAVAILABLE
 from xds_server.translate.sources import ADS
 
 _FILTER: Final = HttpFilter(
@@ -89,13 +90,13 @@ def http_listener(listener: Listener) -> Draft:
     return listeners.http_listener(listener, names.on_demand_routes(listener.name), (_FILTER,), replies)
 
 
-def virtual_hosts(
-    listener: str, service: str, policy: ServicePolicy, domains: Iterable[str]
-) -> tuple[Draft, ...]:
+def virtual_hosts(listener: str, meaning: Meaning, domains: Iterable[str]) -> tuple[Draft, ...]:
     """Give the virtual hosts of a service, one for each domain, so that its name tells which one is meant."""
     routes = names.on_demand_routes(listener)
+    clusters = {spec.name: spec.policy for spec in meaning.clusters}
     hosts = [
-        service_host(names.virtual_host(routes, domain), (domain,), service, policy) for domain in domains
+        virtual_host(names.virtual_host(routes, domain), (domain,), meaning.rules, clusters)
+        for domain in domains
     ]
     return tuple(
         on_demand(draft(TypeUrl.VIRTUAL_HOST, host.name, host, cluster_references([host]))) for host in hosts

@@ -5,81 +5,88 @@ gRPC C-core 1.85: two endpoints weighing 1 and 3 in one locality got half of the
 whose endpoints differ in weight is given as several, one for each weight. A ring does read them, but
 multiplies them by the weight of the locality (gRFC A42); for it all endpoints are in one.
 
-gRPC takes no unhealthy endpoint and knows no panic threshold, so what Envoy would do is done here.
+gRPC takes no endpoint that is not healthy and knows no panic threshold, so what Envoy would do is done here.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final, TypeAlias
 
-from envoy.config.core.v3.base_pb2 import Locality
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
-from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
-from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from google.protobuf.wrappers_pb2 import UInt32Value
 
-from xds_server.model.catalog import Service
-from xds_server.model.policy import ServicePolicy
+from xds_server.model.catalog import Locality, Service
+from xds_server.model.policy import Hostnames, ServicePolicy
 from xds_server.model.problem import Problem
-from xds_server.model.types import TypeUrl
+from xds_server.translate import names
 from xds_server.translate.addresses import EndpointRules
-from xds_server.translate.endpoints import load_assignment
-from xds_server.translate.packing import Draft, draft
+from xds_server.translate.endpoints import assigned
+from xds_server.translate.meaning import ClusterSpec, Pick
+from xds_server.translate.packing import Draft
+from xds_server.translate.places import Places
 from xds_server.translate.proxyless_clusters import HASHED
+from xds_server.translate.targets import Target, targets
+
+Level: TypeAlias = tuple[Target, ...]
+Levels: TypeAlias = tuple[Level, ...]
+
+_HERE: Final = Places(own="")
 
 
 def assignment(
-    service: Service, policy: ServicePolicy, rules: EndpointRules
+    service: Service, policy: ServicePolicy, rules: EndpointRules, places: Places = _HERE
 ) -> tuple[Draft, tuple[Problem, ...]]:
-    """Give the ClusterLoadAssignment of a service for gRPC clients, and why any instance was left out."""
-    message, problems = load_assignment(service, rules)
-    localities = _in_rotation(message.endpoints, policy.panic_threshold)
-    split = _ring(localities) if policy.lb_policy in HASHED else _by_weight(localities)
-    fitted = ClusterLoadAssignment(cluster_name=message.cluster_name, endpoints=split)
-    return draft(TypeUrl.ENDPOINTS, message.cluster_name, fitted), problems
+    """Give the ClusterLoadAssignment of a service for gRPC clients, and why any instance was left out.
 
-
-def _in_rotation(
-    localities: Iterable[LocalityLbEndpoints], panic_threshold: int
-) -> list[tuple[Locality, list[LbEndpoint]]]:
-    """Give the endpoints that take traffic: the healthy ones, or all where too few are (Envoy, "Panic")."""
-    listed = [(group.locality, list(group.lb_endpoints)) for group in localities]
-    total = sum(len(endpoints) for _, endpoints in listed)
-    healthy = [(locality, [one for one in endpoints if _is_healthy(one)]) for locality, endpoints in listed]
-    if 100 * sum(len(endpoints) for _, endpoints in healthy) >= panic_threshold * total:
-        return [(locality, endpoints) for locality, endpoints in healthy if endpoints]
-    for _, endpoints in listed:
-        for endpoint in endpoints:
-            endpoint.health_status = HealthStatus.HEALTHY
-    return listed
-
-
-def _is_healthy(endpoint: LbEndpoint) -> bool:
-    return endpoint.health_status == HealthStatus.HEALTHY
-
-
-def _ring(localities: Iterable[tuple[Locality, list[LbEndpoint]]]) -> Iterator[LocalityLbEndpoints]:
-    endpoints = [endpoint for _, group in localities for endpoint in group]
-    if endpoints:
-        yield _locality(Locality(), endpoints)
-
-
-def _by_weight(localities: Iterable[tuple[Locality, list[LbEndpoint]]]) -> Iterator[LocalityLbEndpoints]:
-    for locality, endpoints in localities:
-        weighing: defaultdict[int, list[LbEndpoint]] = defaultdict(list)
-        for endpoint in endpoints:
-            weighing[endpoint.load_balancing_weight.value].append(endpoint)
-        if len(weighing) == 1:
-            yield _locality(locality, endpoints)
-            continue
-        for weight in sorted(weighing):
-            # Two localities must not have the same name (gRFC A27).
-            sub_zone = f"{locality.sub_zone}/weight-{weight}".lstrip("/")
-            part = Locality(region=locality.region, zone=locality.zone, sub_zone=sub_zone)
-            yield _locality(part, weighing[weight])
-
-
-def _locality(locality: Locality, endpoints: list[LbEndpoint]) -> LocalityLbEndpoints:
-    total = sum(endpoint.load_balancing_weight.value for endpoint in endpoints)
-    return LocalityLbEndpoints(
-        locality=locality, lb_endpoints=endpoints, load_balancing_weight=UInt32Value(value=total)
+    gRPC resolves no host name of an endpoint (gRFC A27, "EDS").
+    """
+    spec = ClusterSpec(
+        name=names.cluster(service.name),
+        policy=replace(policy, hostnames=Hostnames.DROP),
+        picks=(Pick(service=service.name),),
     )
+    listed, problems = targets(spec, (service,), rules, places)
+    levels = _in_rotation(listed, policy.panic_threshold)
+    fit = _in_one_locality if policy.lb_policy in HASHED else _by_weight
+    return assigned(spec.name, [fit(level) for level in levels]), problems
+
+
+def _in_rotation(listed: Levels, panic_threshold: int) -> Levels:
+    """Give the endpoints that take traffic, by priority and without gaps, which gRPC refuses.
+
+    They are the healthy ones; after them, as Envoy does, the degraded ones; and all where nowhere enough are
+    either (Envoy, "Panic threshold").
+    """
+    healthy = _with(listed, HealthStatus.HEALTHY)
+    degraded = _with(listed, HealthStatus.DEGRADED)
+    if not all(
+        100 * sum(one.status != HealthStatus.UNHEALTHY for one in level) < panic_threshold * len(level)
+        for level in listed
+    ):
+        return (*healthy, *degraded)
+    return tuple(tuple(replace(one, status=HealthStatus.HEALTHY) for one in level) for level in listed)
+
+
+def _with(listed: Levels, status: HealthStatus) -> Levels:
+    found = (tuple(one for one in level if one.status == status) for level in listed)
+    return tuple(
+        tuple(replace(one, status=HealthStatus.HEALTHY) for one in level) for level in found if level
+    )
+
+
+def _in_one_locality(level: Level) -> Level:
+    return tuple(replace(one, locality=Locality()) for one in level)
+
+
+def _by_weight(level: Level) -> Level:
+    weights: defaultdict[Locality, set[int]] = defaultdict(set)
+    for one in level:
+        weights[one.locality].add(one.weight)
+    return tuple(
+        one if len(weights[one.locality]) == 1 else replace(one, locality=_weighing(one)) for one in level
+    )
+
+
+def _weighing(target: Target) -> Locality:
+    """Name the part of a locality; two localities must not have the same name (gRFC A27)."""
+    sub_zone = f"{target.locality.sub_zone}/weight-{target.weight}".lstrip("/")
+    return replace(target.locality, sub_zone=sub_zone)

@@ -20,10 +20,12 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 
 from xds_server.model.policy import HashKind, Route, ServicePolicy, WeightedService
 from xds_server.model.problem import Code, Problem
+from xds_server.model.route import Branch
 from xds_server.model.types import TypeUrl
 from xds_server.translate import names
 from xds_server.translate.packing import Draft, Reference, draft
-from xds_server.translate.routes import hash_sources, weighted_clusters
+from xds_server.translate.routes import precedence
+from xds_server.translate.rules import hash_sources, weighted_clusters
 
 Services: TypeAlias = Mapping[str, ServicePolicy]
 """The services that gRPC clients can call, with their policies."""
@@ -51,11 +53,11 @@ def host_routes(
     """
     problems: list[Problem] = []
     made: list[EnvoyRoute] = []
-    for route in sorted(routes, key=lambda route: -len(route.path_prefix)):
+    for route in sorted(routes, key=precedence):
         targets = tuple(target for target in route.targets if target.service in services)
         if targets:
             problems.extend(_left_out(route, services))
-        made.extend(_routes(route.path_prefix, targets, services))
+        made.extend(_routes(route.match.path.value, targets, services))
     if not any(route.HasField("route") for route in made):
         return None, ()
     return _configuration(host, made), tuple(problems)
@@ -89,7 +91,8 @@ def _action(targets: tuple[WeightedService, ...], services: Services) -> RouteAc
     if len(targets) == 1:
         action.cluster = names.cluster(targets[0].service)
     else:
-        action.weighted_clusters.CopyFrom(weighted_clusters(targets))
+        branches = (Branch(cluster=names.cluster(one.service), weight=one.weight) for one in targets)
+        action.weighted_clusters.CopyFrom(weighted_clusters(branches))
     sources = [source for target in targets for source in hash_sources(services[target.service])]
     for header in dict.fromkeys(source.name if source.kind is HashKind.HEADER else "" for source in sources):
         action.hash_policy.append(_hash_policy(header))

@@ -8,38 +8,39 @@ are the only arguments of the function that makes it, so a remembered part canno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 from xds_server.model.catalog import Catalog, Service
 from xds_server.model.policy import (
     Discovery,
     EndpointPolicy,
+    Hostnames,
     Listener,
-    ListenerKind,
     Policy,
+    Route,
     ServicePolicy,
 )
-from xds_server.model.problem import Code, Problem
+from xds_server.model.problem import Problem
 from xds_server.model.proxy import Client, Group
-from xds_server.model.secret import Secret, Secrets
+from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
-from xds_server.translate import (
-    clusters,
-    endpoints,
-    listeners,
-    on_demand,
-    packing,
-    proxyless,
-    routes,
-    secrets,
-)
+from xds_server.translate import on_demand, proxyless, routes, services, words
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.domains import service_domains
+from xds_server.translate.meaning import ClusterSpec, Meaning
 from xds_server.translate.memory import Key, Memory
 from xds_server.translate.packing import Draft
+from xds_server.translate.parts import (
+    Part,
+    cluster_part,
+    endpoints_part,
+    listener_part,
+    resolved_part,
+    secret_part,
+    virtual_hosts_part,
+)
+from xds_server.translate.places import Places
 from xds_server.translate.refusals import refused_listener, refused_service
-
-Part: TypeAlias = tuple[tuple[Draft, ...], tuple[Problem, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Translator:
     def __init__(self, group: Group) -> None:
         self._group = group
         self._memory = Memory()
+        self._owners: Mapping[words.Place, str] = {}
 
     def translate(self, catalog: Catalog, policy: Policy, material: Secrets) -> Translation:
         """Give all resources for the group; a part that cannot be made is a problem, never an exception."""
@@ -67,34 +69,42 @@ class Translator:
         if not self._group.on_demand:
             policy = self._memory.recall(("policy",), _everything_at_once, policy)
         secret_parts = [
-            self._part(("secret", name), _secret_part, secret) for name, secret in material.by_name.items()
+            self._part(("secret", name), secret_part, secret) for name, secret in material.by_name.items()
         ]
         available = frozenset(draft.name for drafts, _ in secret_parts for draft in drafts)
-        served, refused = self._served(catalog, policy, available)
-        rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
+        every, failed = services.understood(catalog, policy, self._memory)
+        served, refused = _served(every, available)
         if self._group.client is Client.GRPC:
-            return self._proxyless(catalog, policy, served, rules)
-        deferred = on_demand.deferred_services(policy.listeners, served)
-        working, service_parts = self._services(catalog, served, rules, deferred)
-        parts = [*secret_parts, ((), refused), *service_parts]
-        parts.extend(self._listeners(catalog.datacenter, working, policy, available))
+            return self._proxyless(catalog, policy, every, served)
+        meanings, met = services.meanings(served, every, catalog, policy, self._memory)
+        listeners, claimed = self._asked(policy, {name: every[name].words for name in served})
+        deferred = on_demand.deferred_services(listeners, served)
+        working, cluster_parts = self._clusters(meanings, catalog, policy, deferred)
+        problems = [problem for one in every.values() for problem in one.words.problems]
+        parts = [*secret_parts, ((), (*failed, *problems, *refused, *met, *claimed)), *cluster_parts]
+        parts.extend(self._listeners(listeners, catalog.datacenter, working, available))
         self._memory.end()
-        return _collect(parts, (*catalog.problems, *material.problems))
+        return _collect(parts, (*catalog.problems, *catalog.entries.problems, *material.problems))
 
     def _proxyless(
-        self, catalog: Catalog, policy: Policy, served: Mapping[str, ServicePolicy], rules: EndpointRules
+        self,
+        catalog: Catalog,
+        policy: Policy,
+        every: Mapping[str, services.Understood],
+        served: Mapping[str, ServicePolicy],
     ) -> Translation:
         """Give the resources of gRPC clients. Each host stands alone: one that fails costs no other."""
-        called, refused = proxyless.callable_services(served)
-        services = self._memory.same(("services",), called)
+        rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
+        callable_, refused = proxyless.callable_services(served)
+        called = self._memory.same(("services",), callable_)
         datacenter = self._memory.same(("datacenter",), catalog.datacenter)
         claimed = self._memory.recall(("claims",), proxyless.claims, policy.listeners)
-        hosts = self._memory.recall(("domains",), proxyless.domains, services, datacenter, claimed)
-        parts = [((), refused), self._part(("claimed hosts",), proxyless.claimed_hosts, claimed, services)]
-        for name, own in services.items():
+        hosts = self._memory.recall(("domains",), proxyless.domains, called, datacenter, claimed)
+        parts = [((), refused), self._part(("claimed hosts",), proxyless.claimed_hosts, claimed, called)]
+        for name, own in called.items():
             meaning = self._memory.same(("domains", name), hosts[name])
             parts.append(
-                self._part(("service", name), proxyless.service_part, catalog.services[name], own, rules)
+                self._part(("service", name), proxyless.service_part, every[name].service, own, rules)
             )
             parts.append(self._part(("hosts", name), proxyless.service_hosts, name, own, meaning))
         self._memory.end()
@@ -104,63 +114,78 @@ class Translator:
         port = self._group.admin_port
         return EndpointRules(replace(policy, deny_ports=policy.deny_ports | ({port} if port else set())))
 
-    def _served(
-        self, catalog: Catalog, policy: Policy, available: frozenset[str]
-    ) -> tuple[dict[str, ServicePolicy], tuple[Problem, ...]]:
-        """Decide which services get a cluster."""
-        served: dict[str, ServicePolicy] = {}
-        problems: list[Problem] = []
-        shown = [name for name in catalog.services if name not in policy.hidden_services]
-        # Of twins the last in order stays, the one in small letters, which no new one in capitals displaces.
-        owners = {name.lower(): name for name in shown}
-        for name in shown:
-            problem = refused_service(name, owners[name.lower()], policy.service(name), available)
-            if problem is None:
-                served[name] = policy.service(name)
-            else:
-                problems.append(problem)
-        return served, tuple(problems)
+    def _asked(
+        self, policy: Policy, said: Mapping[str, words.Words]
+    ) -> tuple[tuple[Listener, ...], tuple[Problem, ...]]:
+        """Give the listeners with the routes that services were granted, and why others were not."""
+        wishes = {name: own.wishes for name, own in said.items() if own.wishes}
+        granted = words.grant(wishes, policy.registrations, self._owners)
+        self._owners = granted.owners
+        listeners = tuple(_with_routes(listener, granted.routes) for listener in policy.listeners)
+        return listeners, granted.problems
 
-    def _services(
-        self,
-        catalog: Catalog,
-        served: Mapping[str, ServicePolicy],
-        rules: EndpointRules,
-        deferred: frozenset[str],
-    ) -> tuple[Mapping[str, ServicePolicy], list[Part]]:
-        """Make the parts of each service, and tell which services have all of theirs.
+    def _clusters(
+        self, meanings: Mapping[str, Meaning], catalog: Catalog, policy: Policy, deferred: frozenset[str]
+    ) -> tuple[Mapping[str, Meaning], list[Part]]:
+        """Make the clusters of each service, and tell which services have all of theirs.
 
         One that never could be made whole is left out of all routes, or references to it would not close and
-        cost every other service its listener.
+        cost every other service its listener. A cluster that several services lead to is made once.
         """
-        working: dict[str, ServicePolicy] = {}
-        parts: list[Part] = []
-        for name, policy in served.items():
-            pair = (
-                self._part(("cluster", name), _cluster_part, name, policy, name in deferred),
-                self._part(("endpoints", name), _endpoints_part, catalog.services[name], rules),
-            )
-            if all(drafts for drafts, _ in pair):
-                working[name] = policy
-                parts.extend(pair)
-            else:
-                parts.extend(((), problems) for _, problems in pair)
+        rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
+        places = self._memory.same(
+            ("places",), Places(own=catalog.datacenter, others=policy.datacenters, lost=catalog.lost)
+        )
+        eager = {spec.name for name in meanings.keys() - deferred for spec in meanings[name].clusters}
+        made: dict[str, list[Part]] = {}
+        working: dict[str, Meaning] = {}
+        for name, meaning in meanings.items():
+            for spec in meaning.clusters:
+                if spec.name not in made:
+                    picked = [self._picked(pick.service, catalog, policy) for pick in spec.picks]
+                    made[spec.name] = self._cluster(spec, spec.name not in eager, rules, places, picked)
+            own = [part for spec in meaning.clusters for part in made[spec.name]]
+            if all(drafts for drafts, _ in own):
+                working[name] = meaning
+        needed = {spec.name for meaning in working.values() for spec in meaning.clusters}
+        parts = [
+            (drafts if cluster in needed else (), problems)
+            for cluster, own in made.items()
+            for drafts, problems in own
+        ]
         return MappingProxyType(working), parts
+
+    def _picked(self, service: str, catalog: Catalog, policy: Policy) -> Service:
+        if service in catalog.services and service not in policy.hidden_services:
+            return catalog.services[service]
+        return self._memory.same(("absent", service), Service(name=service))
+
+    def _cluster(
+        self, spec: ClusterSpec, deferred: bool, rules: EndpointRules, places: Places, picked: list[Service]
+    ) -> list[Part]:
+        if spec.policy.hostnames is Hostnames.RESOLVE:
+            key = ("resolved cluster", spec.name)
+            return [self._part(key, resolved_part, spec, deferred, rules, places, *picked)]
+        return [
+            self._part(("cluster", spec.name), cluster_part, spec, deferred),
+            self._part(("endpoints", spec.name), endpoints_part, spec, rules, places, *picked),
+        ]
 
     def _listeners(
         self,
+        listeners: tuple[Listener, ...],
         datacenter: str,
-        served: Mapping[str, ServicePolicy],
-        policy: Policy,
+        served: Mapping[str, Meaning],
         available: frozenset[str],
     ) -> Iterator[Part]:
-        view = self._memory.same(("view",), routes.Served(datacenter=datacenter, services=served))
-        for listener in policy.listeners:
+        view = self._memory.same(("view",), routes.Served.of(datacenter, served))
+        for listener in listeners:
             problem = refused_listener(listener, available)
             if problem is not None:
                 yield (), (problem,)
                 continue
-            yield self._part(("listener", listener.name), _listener_part, listener, view)
+            asked = self._memory.same(("asked", listener.name), listener)
+            yield self._part(("listener", listener.name), listener_part, asked, view)
             if listener.discovery is Discovery.ON_DEMAND and listener.all_services:
                 yield from self._virtual_hosts(listener, view)
 
@@ -176,50 +201,39 @@ class Translator:
             free = self._memory.same(
                 ("domains", *key), tuple(domain for domain in own if domain not in claimed)
             )
-            policy = view.services[service]
-            yield self._part(key, _virtual_hosts_part, listener.name, service, policy, free)
+            yield self._part(key, virtual_hosts_part, listener.name, view.services[service], free)
 
     def _part(self, key: Key, make: Callable[..., Part], *inputs: Any) -> Part:
         """Make one part, or hand out the remembered one; on a bug in it, keep the last that worked."""
-        try:
-            return self._memory.recall(key, make, *inputs)
-        except Exception as error:  # noqa: BLE001 - the firewall: one part's bug must not cost the others
-            last: Part = self._memory.last(key, ((), ()))
-            sentence = f"translation failed ({type(error).__name__}); the last good resources are kept"
-            problem = Problem(code=Code.TRANSLATION_FAILED, source=" ".join(key), sentence=sentence)
-            return last[0], (problem,)
+        part, failed = self._memory.guarded(key, make, *inputs)
+        if failed is None:
+            return part or ((), ())
+        return (part[0] if part else ()), (failed,)
 
 
-# --- parts: each a function of exactly the inputs it is remembered by ------------------------------------
+def _served(
+    every: Mapping[str, services.Understood], available: frozenset[str]
+) -> tuple[dict[str, ServicePolicy], tuple[Problem, ...]]:
+    """Decide which services get a cluster."""
+    served: dict[str, ServicePolicy] = {}
+    problems: list[Problem] = []
+    # Of twins the last in order stays, the one in small letters, which no new one in capitals displaces.
+    owners = {name.lower(): name for name in every}
+    for name, one in every.items():
+        problem = refused_service(name, owners[name.lower()], one.policy, available)
+        if problem is None:
+            served[name] = one.policy
+        else:
+            problems.append(problem)
+    return served, tuple(problems)
 
 
-def _secret_part(secret: Secret) -> Part:
-    return tuple(secrets.secrets(secret)), ()
-
-
-def _cluster_part(name: str, policy: ServicePolicy, deferred: bool) -> Part:
-    made = clusters.cluster(name, policy)
-    return (packing.on_demand(made) if deferred else made,), ()
-
-
-def _endpoints_part(service: Service, rules: EndpointRules) -> Part:
-    made, problems = endpoints.assignment(service, rules)
-    return (made,), problems
-
-
-def _virtual_hosts_part(listener: str, service: str, policy: ServicePolicy, domains: tuple[str, ...]) -> Part:
-    return on_demand.virtual_hosts(listener, service, policy, domains), ()
-
-
-def _listener_part(listener: Listener, served: routes.Served) -> Part:
-    if listener.kind is ListenerKind.TCP:
-        made, problems = listeners.tcp_listener(listener, served)
-        return (made,) if made else (), problems
-    if listener.discovery is Discovery.ON_DEMAND:
-        route, problems = on_demand.route_configuration(listener, served)
-        return (on_demand.http_listener(listener), route), problems
-    route, problems = routes.route_configuration(listener, served)
-    return (listeners.http_listener(listener, route.name), route), problems
+def _with_routes(listener: Listener, granted: Mapping[str, tuple[Route, ...]]) -> Listener:
+    """Add the routes that services were granted on this listener, or on all that serve every service."""
+    own = granted.get(listener.name, ())
+    if listener.all_services:
+        own += granted.get("", ())
+    return replace(listener, routes=listener.routes + own) if own else listener
 
 
 def _everything_at_once(policy: Policy) -> Policy:

@@ -1,0 +1,186 @@
+"""Which instances a cluster leads to: where each is reached, how well it is, and which are used first.
+
+The order is that of the cluster's picks, and within a pick by distance: our own datacenter, then the others.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from envoy.config.core.v3.health_check_pb2 import HealthStatus
+
+from xds_server.model.catalog import Instance, Locality, Service
+from xds_server.model.policy import Hostnames
+from xds_server.model.problem import Code, Problem
+from xds_server.translate.addresses import EndpointRules, Refusal
+from xds_server.translate.filters import FilterError, compiled
+from xds_server.translate.health import MAX_WEIGHT, weight_and_health
+from xds_server.translate.hostnames import host_name
+from xds_server.translate.meaning import ClusterSpec, Pick
+from xds_server.translate.places import Places
+
+_WAN: Final = "wan"
+
+Rank: TypeAlias = tuple[int, int]
+"""The position of the pick in its cluster, and the distance of the datacenter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An endpoint that passed the rules: an IP address, or a name where `is_name`."""
+
+    host: str
+    port: int
+    is_name: bool
+    weight: int
+    status: HealthStatus
+    locality: Locality
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    rank: Rank
+    target: Target
+    service: str
+    instance: Instance
+
+
+def targets(
+    spec: ClusterSpec, services: Sequence[Service], rules: EndpointRules, places: Places
+) -> tuple[tuple[tuple[Target, ...], ...], tuple[Problem, ...]]:
+    """Give the endpoints of a cluster, a tuple for each priority, and why any instance was left out.
+
+    `services` are those of the cluster's picks, in their order. No priority is empty.
+    """
+    gathering = _Gathering(spec, rules, places)
+    for position, (pick, service) in enumerate(zip(spec.picks, services, strict=True)):
+        gathering.pick(position, pick, service)
+    return gathering.priorities(), tuple(gathering.problems)
+
+
+class _Gathering:
+    """Gathers the endpoints of one cluster, each address and port once."""
+
+    def __init__(self, spec: ClusterSpec, rules: EndpointRules, places: Places) -> None:
+        self.problems: list[Problem] = []
+        self._spec = spec
+        self._rules = rules
+        self._places = places
+        self._found: dict[tuple[str, int], _Found] = {}
+
+    def pick(self, position: int, pick: Pick, service: Service) -> None:
+        """Take what one pick leads to, the nearest first: of two with one address the nearer stays."""
+        meant = self._meant(pick)
+        ranked = [((position, self._distance(pick, one)), one) for one in service.instances if meant(one)]
+        for rank, instance in sorted(ranked, key=lambda pair: pair[0]):
+            self._take(rank, pick, service.name, instance)
+
+    def priorities(self) -> tuple[tuple[Target, ...], ...]:
+        """Give what was found by rank, without gaps, each in the order of its addresses."""
+        by_rank: dict[Rank, list[Target]] = {}
+        for key in sorted(self._found):
+            found = self._found[key]
+            by_rank.setdefault(found.rank, []).append(found.target)
+        return tuple(tuple(by_rank[rank]) for rank in sorted(by_rank))
+
+    def _distance(self, pick: Pick, instance: Instance) -> int:
+        return 0 if pick.datacenter else self._places.distance(instance.datacenter)
+
+    def _meant(self, pick: Pick) -> Callable[[Instance], bool]:
+        """Give what tells whether an instance belongs to a pick; a filter that is none takes no instance."""
+        try:
+            passes = compiled(pick.filter) if pick.filter else None
+        except FilterError as error:
+            self.problems.append(_bad_filter(self._spec.name, pick, error))
+            return lambda _: False
+        if passes is None and not pick.datacenter and not pick.port:
+            return lambda _: True
+
+        def meant(instance: Instance) -> bool:
+            if pick.datacenter and (instance.datacenter or self._places.own) != pick.datacenter:
+                return False
+            if pick.port and all(name != pick.port for name, _ in instance.ports):
+                return False
+            return passes is None or passes(instance)
+
+        return meant
+
+    def _take(self, rank: Rank, pick: Pick, service: str, instance: Instance) -> None:
+        address, port = self._reach(pick, instance)
+        name = host_name(address) if self._spec.policy.hostnames is Hostnames.RESOLVE else None
+        checked = self._rules.check(address, port) if name is None else self._rules.check_name(name, port)
+        if isinstance(checked, Refusal):
+            sentence = f"address {_quoted(address)} {checked.reason}; the endpoint is left out"
+            self._problem(checked.code, service, instance, sentence)
+            return
+        weight, status = weight_and_health(
+            instance, self._spec.policy.on_warning, only_passing=pick.only_passing
+        )
+        target = Target(
+            host=checked,
+            port=port,
+            is_name=name is not None,
+            weight=weight,
+            status=HealthStatus.UNHEALTHY if instance.datacenter in self._places.lost else status,
+            locality=instance.locality,
+        )
+        self._add(_Found(rank, target, service, instance))
+
+    def _reach(self, pick: Pick, instance: Instance) -> tuple[str, int]:
+        """Give where an instance is reached: from another datacenter by its `wan` address, if it has one.
+
+        Consul, "Service - Agent HTTP API", `TaggedAddresses`.
+        """
+        address, port = instance.address, instance.port
+        if not self._places.is_here(instance.datacenter):
+            for tag, tagged, tagged_port in instance.tagged:
+                if tag == _WAN and tagged:
+                    address, port = tagged, tagged_port or port
+        return address, dict(instance.ports)[pick.port] if pick.port else port
+
+    def _add(self, found: _Found) -> None:
+        """Keep an endpoint unless its address is taken.
+
+        Of one instance that several picks lead to, the first place counts where it takes traffic.
+        """
+        key = (found.target.host, found.target.port)
+        known = self._found.get(key)
+        if known is None:
+            self._found[key] = found
+            self._check_weights(found)
+        elif known.instance is found.instance:
+            if HealthStatus.UNHEALTHY == known.target.status != found.target.status:
+                self._found[key] = found
+        else:
+            sentence = (
+                f"{key[0]} port {key[1]} is registered by {_quoted(known.instance.id)} on node "
+                f"{_quoted(known.instance.node)} already; it is listed once"
+            )
+            self._problem(Code.ENDPOINT_DUPLICATE, found.service, found.instance, sentence)
+
+    def _check_weights(self, found: _Found) -> None:
+        weights = found.instance.weights
+        if max(weights.passing, weights.warning) > MAX_WEIGHT:
+            sentence = f"a weight above {MAX_WEIGHT} is taken as {MAX_WEIGHT}"
+            self._problem(Code.ENDPOINT_WEIGHT, found.service, found.instance, sentence)
+
+    def _problem(self, code: Code, service: str, instance: Instance, sentence: str) -> None:
+        source = (
+            f"service {_quoted(service)} instance {_quoted(instance.id)} on node {_quoted(instance.node)}"
+        )
+        if not self._places.is_here(instance.datacenter):
+            source = f"{source} in datacenter {_quoted(instance.datacenter)}"
+        self.problems.append(Problem(code=code, source=source, sentence=sentence, index=instance.index))
+
+
+def _bad_filter(cluster: str, pick: Pick, error: FilterError) -> Problem:
+    sentence = (
+        f"the filter {_quoted(pick.filter)} cannot be used ({error}), so none of the instances of service "
+        f"{_quoted(pick.service)} is taken: correct it where the subset is defined"
+    )
+    return Problem(code=Code.SUBSET_FILTER, source=f"cluster {_quoted(cluster)}", sentence=sentence)
+
+
+def _quoted(text: str) -> str:
+    """Show hostile text: escaped, and cut to what fits a line."""
+    return ascii(text[:80])
