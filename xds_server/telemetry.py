@@ -30,11 +30,26 @@ class Event(StrEnum):
     CATALOG_FILE_REFUSED = "catalog.file_refused"
     CONSUL_CONNECTED = "consul.connected"
     CONSUL_UNREACHABLE = "consul.unreachable"
+    CONSUL_ADDRESS_USED = "consul.address_used"
+    CONSUL_LOGGED_IN = "consul.logged_in"
+    CONSUL_LOGIN_FAILED = "consul.login_failed"
+    CONSUL_TLS_REFUSED = "consul.tls_refused"
     CONSUL_QUERY_FAILED = "consul.query_failed"
     CONSUL_QUERY_RECOVERED = "consul.query_recovered"
+    CONSUL_ENTRIES_FAILED = "consul.entries_failed"
+    CONSUL_ENTRIES_RECOVERED = "consul.entries_recovered"
     CONSUL_WATCHES_SHARED = "consul.watches_shared"
+    CONSUL_WIDE_FAILED = "consul.wide_failed"
+    CONSUL_WIDE_RECOVERED = "consul.wide_recovered"
     CONSUL_CATALOG_DOUBTED = "consul.catalog_doubted"
     CONSUL_SYNC_DEADLINE = "consul.sync_deadline"
+    CONSUL_BREAKER_OPENED = "consul.breaker_opened"
+    CONSUL_BREAKER_CLOSED = "consul.breaker_closed"
+    CONSUL_DATACENTERS_MISSING = "consul.datacenters_missing"
+    CONSUL_DATACENTER_LOST = "consul.datacenter_lost"
+    CONSUL_DATACENTER_BACK = "consul.datacenter_back"
+    CONSUL_REGISTERED = "consul.registered"
+    CONSUL_NOT_REGISTERED = "consul.not_registered"
     SETTINGS_RELOADED = "settings.reloaded"
     SETTINGS_REFUSED = "settings.refused"
     SECRET_RELOADED = "secret.reloaded"  # noqa: S105 - the name of an event
@@ -86,10 +101,37 @@ PROBLEMS: Final = Gauge("xds_problems", "Problems of what is served now.", ["cod
 READY: Final = Gauge("xds_ready", "1 once the first catalog was synced.", registry=REGISTRY)
 CONSUL_WATCHES: Final = Gauge("xds_consul_watches", "Long polls to Consul that are open.", registry=REGISTRY)
 CONSUL_QUERIES: Final = Counter(
-    "xds_consul_queries", "Queries to Consul, by how they ended.", ["result"], registry=REGISTRY
+    "xds_consul_queries",
+    "Queries to Consul, by what they were for and how they ended.",
+    ["kind", "result"],
+    registry=REGISTRY,
+)
+CONSUL_CONNECTIONS: Final = Gauge(
+    "xds_consul_connections", "Queries to Consul that may be open at once.", registry=REGISTRY
+)
+CONSUL_SERVICES: Final = Gauge(
+    "xds_consul_services", "Services of Consul, by how they are followed.", ["followed"], registry=REGISTRY
+)
+CONSUL_BUDGET_WAITS: Final = Counter(
+    "xds_consul_budget_waits", "Queries to Consul that had to wait for their turn.", registry=REGISTRY
+)
+CONSUL_BREAKER: Final = Gauge(
+    "xds_consul_breaker_open", "Sources that only probe whether Consul answers again.", registry=REGISTRY
 )
 CONSUL_CONNECTED: Final = Gauge(
     "xds_consul_connected", "1 while the catalog query of Consul succeeds.", registry=REGISTRY
+)
+SOURCE_STATE: Final = Gauge(
+    "xds_source_state",
+    "1 for the state a source of the catalog is in, 0 for the others.",
+    ["source", "state"],
+    registry=REGISTRY,
+)
+SOURCE_SINCE: Final = Gauge(
+    "xds_source_state_since_timestamp_seconds",
+    "Since when a source is in its state, as a Unix time.",
+    ["source"],
+    registry=REGISTRY,
 )
 SETTINGS_RELOADS: Final = Counter(
     "xds_settings_reloads", "Reloads of the settings file, by what came of it.", ["result"], registry=REGISTRY

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,23 @@ import trustme
 from aiohttp import web
 
 from tests.consul.fake_consul import LIST, FakeConsul, Reply
-from xds_server.consul import client as client_module
-from xds_server.consul.client import ConsulAddress, ConsulClient, ConsulTls
-from xds_server.consul.errors import ConsulError, Cut, Refused, Unreachable, Unreadable
+from xds_server.consul.address import ConsulAddress, ConsulTls
+from xds_server.consul.client import ConsulClient
+from xds_server.consul.errors import ConsulError, Cut, Late, Refused, Unreachable, Unreadable
 from xds_server.consul.query import Answer, Query
+from xds_server.consul.transport import Limits
+from xds_server.telemetry import Event
 
 PATH = ("v1", "catalog", "services")
 TOKEN = "6f0f2b2c-not-to-be-seen"
 
 
-async def asked(fake: FakeConsul, *replies: Reply, **address: Any) -> Answer:
+IMPATIENT = Limits(silence=0.05)
+
+
+async def asked(fake: FakeConsul, *replies: Reply, limits: Limits | None = None, **address: Any) -> Answer:
     fake.script(LIST, *replies)
-    async with ConsulClient(ConsulAddress(url=fake.address, **address)) as client:
+    async with ConsulClient(ConsulAddress(url=fake.address, **address), limits=limits) as client:
         return await client.ask(Query(segments=PATH))
 
 
@@ -108,19 +115,20 @@ async def test_nobody_there() -> None:
     assert raised.value.__cause__ is None  # it would hold the request, with the token
 
 
-async def test_no_answer_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_SILENCE_SECONDS", 0.05)
+async def test_no_answer_ends_in_time() -> None:
     async with FakeConsul() as fake:
-        with pytest.raises(Unreachable, match="in time"):
-            await asked(fake, Reply(hang=True))
+        with pytest.raises(Late, match="in time"):
+            await asked(fake, Reply(hang=True), limits=IMPATIENT)
 
 
-async def test_no_answer_to_a_long_poll_ends_after_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_SILENCE_SECONDS", 0.05)
-    async with FakeConsul() as fake, ConsulClient(ConsulAddress(url=fake.address)) as client:
+async def test_no_answer_to_a_long_poll_ends_after_its_wait() -> None:
+    async with (
+        FakeConsul() as fake,
+        ConsulClient(ConsulAddress(url=fake.address), limits=IMPATIENT) as client,
+    ):
         started = asyncio.get_running_loop().time()
         fake.script(LIST, Reply(hang=True))
-        with pytest.raises(Unreachable, match="in time"):
+        with pytest.raises(Late, match="in time"):
             await client.ask(Query(segments=PATH, index=9, wait=0.2))
         assert asyncio.get_running_loop().time() - started >= 0.2 * 17 / 16
 
@@ -137,12 +145,19 @@ async def test_what_is_not_http() -> None:
             await client.ask(Query(segments=PATH))
 
 
-async def test_a_body_has_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MAX_BODY", 1000)
+async def test_a_body_has_a_cap() -> None:
+    limits = Limits(body=1000)
     async with FakeConsul() as fake:
-        assert len((await asked(fake, Reply(body="x" * 1000))).body) == 1000
+        assert len((await asked(fake, Reply(body="x" * 1000), limits=limits)).body) == 1000
         with pytest.raises(Unreadable, match="longer than 1000"):
-            await asked(fake, Reply(body="x" * 1001))
+            await asked(fake, Reply(body="x" * 1001), limits=limits)
+
+
+async def test_headers_have_a_cap() -> None:
+    headers = {f"X-{number}": "1" for number in range(70)}
+    async with FakeConsul() as fake:
+        with pytest.raises(Unreachable, match="HTTP API"):
+            await asked(fake, Reply(body="{}", headers=headers))
 
 
 async def test_a_compressed_body_is_not_unpacked() -> None:
@@ -201,7 +216,7 @@ def test_the_token_is_not_in_the_address_that_is_shown() -> None:
         "http://",
         "http://user:pass@a:1",
         "http://a:port",
-        "unix:///run/consul.sock",
+        "unix://run/consul.sock",
         "http://a?b",
     ],
 )
@@ -226,7 +241,8 @@ class Tls:
         self.context.verify_mode = ssl.CERT_REQUIRED
 
 
-async def ask_tls(tls: Tls, settings: ConsulTls) -> bytes:
+@asynccontextmanager
+async def served(tls: Tls) -> AsyncIterator[int]:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text="{}")
 
@@ -235,13 +251,17 @@ async def ask_tls(tls: Tls, settings: ConsulTls) -> bytes:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.context)
-        await site.start()
-        port = runner.addresses[0][1]
-        async with ConsulClient(ConsulAddress(url=f"https://127.0.0.1:{port}", tls=settings)) as client:
-            return (await client.ask(Query(segments=PATH))).body
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.context).start()
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+async def ask_tls(tls: Tls, settings: ConsulTls) -> bytes:
+    async with served(tls) as port:
+        address = ConsulAddress(url=f"https://127.0.0.1:{port}", tls=settings)
+        async with ConsulClient(address) as client:
+            return (await client.ask(Query(segments=PATH))).body
 
 
 async def test_tls_both_ways(tmp_path: Path) -> None:
@@ -260,6 +280,23 @@ async def test_tls_that_does_not_fit(tmp_path: Path, wrong: str) -> None:
     cert = None if wrong == "no certificate" else tls.cert
     with pytest.raises(Unreachable):
         await ask_tls(tls, ConsulTls(ca_file=ca, cert_file=cert, key_file=tls.key, server_name=name))
+
+
+async def test_tls_files_that_change_are_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tls = Tls(tmp_path)
+    good = tls.ca.read_bytes()
+    trustme.CA().cert_pem.write_to_path(tls.ca)
+    settings = ConsulTls(ca_file=tls.ca, cert_file=tls.cert, key_file=tls.key, server_name="consul.test")
+    async with served(tls) as port:
+        address = ConsulAddress(url=f"https://127.0.0.1:{port}", tls=settings)
+        async with ConsulClient(address) as client:
+            with pytest.raises(Unreachable, match="not trusted"):
+                await client.ask(Query(segments=PATH))
+            tls.ca.write_bytes(good)
+            assert (await client.ask(Query(segments=PATH))).body == b"{}"
+            tls.ca.write_text("garbage")
+            assert (await client.ask(Query(segments=PATH))).body == b"{}"
+    assert {one.getMessage() for one in caplog.records} == {Event.CONSUL_TLS_REFUSED}
 
 
 @pytest.mark.parametrize("setting", ["ca_file", "cert_file"])

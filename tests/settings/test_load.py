@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from xds_server.model.policy import (
     DEFAULT_LISTENER,
     CircuitBreakers,
     DownstreamTls,
+    GatewayPolicy,
     HashKind,
     HashOn,
     LbPolicy,
@@ -42,7 +44,7 @@ def test_nothing_is_needed_to_start():
     assert (found.xds.address, found.admin.address) == ("127.0.0.1:18000", "127.0.0.1:18001")
     assert found.policy.listeners == (DEFAULT_LISTENER,)
     assert found.policy.defaults == ServicePolicy()
-    assert found.policy.hidden_services == {"consul"}
+    assert found.policy.hidden_services == {"consul", "xds-server"}
     assert found.policy.endpoints.allow_loopback
     assert found.policy.endpoints.deny_ports == {8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600, 18000, 18001}
     assert set(found.origins.values()) == {"default"}
@@ -188,7 +190,7 @@ def test_the_example_means_what_it_says():
                     hosts=("shop.example.com",),
                     match=RouteMatch.below("/orders"),
                     targets=(WeightedService(service="order"),),
-                    source=f"{edge}.routes[0] (line 75)",
+                    source=f"{edge}.routes[0] (line 76)",
                 ),
                 Route(
                     hosts=("shop.example.com", "*.shop.example.com"),
@@ -197,10 +199,10 @@ def test_the_example_means_what_it_says():
                         WeightedService(service="shop", weight=90),
                         WeightedService(service="shop-next", weight=10),
                     ),
-                    source=f"{edge}.routes[1] (line 78)",
+                    source=f"{edge}.routes[1] (line 79)",
                 ),
             ),
-            source=f"{edge} (line 70)",
+            source=f"{edge} (line 71)",
         ),
         Listener(
             name="db",
@@ -208,16 +210,18 @@ def test_the_example_means_what_it_says():
             port=15432,
             kind=ListenerKind.TCP,
             targets=(WeightedService(service="db"),),
-            source="xds-server.example.yaml listeners[1] (line 80)",
+            source="xds-server.example.yaml listeners[1] (line 81)",
         ),
     )
     assert found.secret_files[0] == SecretFiles(
         name="edge-cert",
         cert_file=str(tls / "edge.pem"),
         key_file=str(tls / "edge.key"),
-        source="xds-server.example.yaml secrets.edge-cert (line 86)",
+        source="xds-server.example.yaml secrets.edge-cert (line 87)",
     )
-    assert found.policy.hidden_services == {"consul", "vault"}
+    assert found.policy.hidden_services == {"consul", "xds-server", "vault"}
+    assert found.policy.gateways == {"ingress": GatewayPolicy(tls=DownstreamTls(certificate="edge-cert"))}
+    assert found.consul.datacenters == found.policy.datacenters == ("dc2",)
 
 
 def without_sources(policy: Policy) -> str:
@@ -324,3 +328,29 @@ listeners:
     assert [one.ttl for one in found.policy.listeners] == [None, 90.0, None]
     again = load_text(tmp_path, yaml.safe_dump(show(found)))
     assert [one.ttl for one in again.policy.listeners] == [None, 90.0, None]
+
+
+def test_how_this_server_is_found_in_consul_is_given(tmp_path):
+    found = load_text(
+        tmp_path, "consul: {register: false, advertise: 10.0.0.5:18000, remote_keep: 30s}"
+    ).consul
+    assert (found.register, found.advertise, found.remote_keep) == (False, ("10.0.0.5", 18000), 30.0)
+    assert load_text(tmp_path, "{}").consul.register
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("consul: {advertise: 10.0.0.5}", "consul.advertise"),
+        ("consul: {datacenters: [a/b]}", "cannot be the name of a datacenter"),
+        ("consul: {datacenters: [dc2, dc2]}", "name each datacenter once"),
+        ("consul: {datacenter: dc1, datacenters: [dc1]}", "is read already"),
+        ("gateways: {in: {client_ca: mesh}}\nsecrets: {mesh: {ca_file: x}}", "needs certificate as well"),
+        ("gateways: {in: {certificate: none}}", "gateways.in.certificate"),
+        ("gateways: {in: {address: here}}", "gateways.in.address"),
+        ("gateways: {a/b: {}}", "cannot be the name of a gateway service"),
+    ],
+)
+def test_mistakes_about_consul_and_its_gateways_are_named(tmp_path, text, sentence):
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        load_text(tmp_path, text)

@@ -4,60 +4,32 @@ Blocking queries: https://developer.hashicorp.com/consul/api-docs/features/block
 what is made of the answer is not known here.
 """
 
-import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL
-
-from xds_server.consul.errors import ConsulError, Cut, Refused, Unreachable, Unreadable
+from xds_server.consul.address import ConsulAddress, ConsulLogin, ConsulTls
+from xds_server.consul.alpn import AlpnTransport
+from xds_server.consul.basic_auth import BasicAuth
+from xds_server.consul.errors import Refused
+from xds_server.consul.http1 import Http1Transport
+from xds_server.consul.login import LoginToken
 from xds_server.consul.query import MAX_INDEX, Answer, Query
-from xds_server.consul.text import shown
+from xds_server.consul.ring import Ring
+from xds_server.consul.text import without
+from xds_server.consul.token import GivenToken, Tokens
+from xds_server.consul.transport import OK, Limits, Reply, Request, Transport
 
-MAX_BODY: Final = 64 * 2**20
+__all__ = ["ConsulAddress", "ConsulClient", "ConsulLogin", "ConsulTls"]
 
-_CONNECT_SECONDS: Final = 5.0
-_SILENCE_SECONDS: Final = 30.0  # no byte for so long, beyond the time the server was asked to wait
-_BODY_SECONDS: Final = 120.0  # a body of 1 byte a second must end as well
-_MAX_HEADERS: Final = 64
-_MAX_SAID: Final = 400
-_OK: Final = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsulTls:
-    """TLS towards Consul; files are PEM. `server_name` is what its certificate must carry, else the host."""
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    server_name: str = ""
-    verify: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsulAddress:
-    """Where Consul is and how to speak to it.
-
-    `url` is `http(s)://host:port`, with a path prefix if a proxy wants one; without a scheme it is http.
-    The token of `token_file`, re-read when the file changes, goes before `token`. An empty `datacenter`
-    is the agent's own.
-    """
-
-    url: str = "http://127.0.0.1:8500"
-    token: str = field(default="", repr=False)
-    token_file: Path | None = None
-    tls: ConsulTls = ConsulTls()
-    datacenter: str = ""
+_FORBIDDEN: Final = 403
+_TOKEN_UNKNOWN: Final = b"ACL not found"
+_MOST_VIEWS: Final = 100_000
 
 
 class ConsulClient:
-    """Asks one Consul agent; an async context manager, as it holds connections.
+    """Asks one Consul cluster; an async context manager, as it holds connections, and perhaps a token.
 
     `connections` caps them: Consul closes what goes beyond `limits.http_max_conns_per_client`, 200 for
     each client address by default, and others on this machine share it.
@@ -65,174 +37,145 @@ class ConsulClient:
     Raises ConsulError if the address cannot be used, and on entering if a TLS file cannot.
     """
 
-    def __init__(self, address: ConsulAddress, *, connections: int = 100) -> None:
+    def __init__(
+        self, address: ConsulAddress, *, connections: int = 100, limits: Limits | None = None
+    ) -> None:
         self.address = address
         self.connections = connections
-        self._base = _base_url(address.url)
-        self._token = _Token(address)
-        self._session: aiohttp.ClientSession | None = None
+        self._bases = address.bases
+        self._limits = limits or Limits()
+        self._basic = BasicAuth(address.basic_auth, address.auth_file)
+        self._ring: Ring | None = None
+        self._tokens: Tokens = GivenToken(address.token, address.token_file)
+        self._views: dict[Query, tuple[int, str]] = {}
+
+    @property
+    def capacity(self) -> int:
+        """How many queries may be under way at once.
+
+        It grows once HTTP/2 was agreed on, with the first answer, and shrinks where an agent without it
+        takes over; what goes beyond waits.
+        """
+        return self._ring.in_use.capacity if self._ring is not None else self.connections
+
+    @property
+    def in_use(self) -> str:
+        """The address that the next query goes to."""
+        return self._ring.in_use.base if self._ring is not None else self._bases[0]
 
     async def __aenter__(self) -> Self:
-        # `False` would also drop the name check of a context, so the context alone says what is checked.
-        context = _tls_context(self.address.tls) if self._base.startswith("https:") else True
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.connections, ssl=context, ttl_dns_cache=10),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            max_headers=_MAX_HEADERS,
-        )
+        self._ring = Ring([self._transport(base) for base in self._bases])
+        if self.address.login is not None:
+            self._tokens = LoginToken(self.address.login, self._own_parameters(), self._send)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._ring is not None:
+            await self._tokens.close()  # it says goodbye over the connections
+            ring, self._ring = self._ring, None
+            await ring.close()
 
     async def ask(self, query: Query) -> Answer:
-        """Ask, and give the answer of 200. Raises ConsulError."""
+        """Ask, and give the answer of 200. Raises ConsulError.
+
+        An index is only good for the agent and the token it was got with, so where either has changed the
+        question is asked as if for the first time.
+        """
         if not query.datacenter and self.address.datacenter:
             query = replace(query, datacenter=self.address.datacenter)
-        limits = aiohttp.ClientTimeout(
-            total=query.held + _BODY_SECONDS,
-            sock_connect=_CONNECT_SECONDS,
-            sock_read=query.held + _SILENCE_SECONDS,
-        )
-        return await self._ask(query.path, query.parameters(), limits, _cache_control(query))
-
-    async def _ask(
-        self, path: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout, extra: Mapping[str, str]
-    ) -> Answer:
-        if self._session is None:
-            raise RuntimeError("the client is used outside its `async with`")
-        token = self._token.read()
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", **extra}
-        if token:
-            headers["X-Consul-Token"] = token
+        token = await self._tokens.current()
         try:
-            async with self._session.get(
-                URL(self._base + path, encoded=True).with_query(query),
+            return await self._ask(query, token)
+        except Refused as refusal:
+            if refusal.status != _FORBIDDEN:
+                raise
+            fresh = await self._tokens.after(refusal, token)
+            if fresh == token:
+                raise
+        return await self._ask(query, fresh)
+
+    async def call(self, method: str, path: str, parameters: Mapping[str, str], body: bytes = b"") -> Reply:
+        """Make a call that is no query, to the agent in use; give its reply whatever the status.
+
+        Raises ConsulError if none came.
+        """
+        own = {**parameters, **self._own_parameters()}
+        request = Request(method=method, path=path, parameters=own, body=body)
+        token = await self._tokens.current()
+        reply = await self._send(replace(request, headers=_token_header(token)))
+        if reply.status == _FORBIDDEN:
+            fresh = await self._tokens.after(self._refused(path, reply, token), token)
+            if fresh != token:
+                reply = await self._send(replace(request, headers=_token_header(fresh)))
+        return reply
+
+    async def _ask(self, query: Query, token: str) -> Answer:
+        question = query.at(0, 0.0)
+        headers = {**self._basic.header(), **_headers(query, token)}
+
+        def request(place: int) -> Request:
+            here = (place, token)
+            sent = query if self._views.get(question, here) == here else question
+            return Request(
+                path=sent.path,
+                parameters={**sent.parameters(), **self._own_parameters()},
                 headers=headers,
-                timeout=limits,
-                allow_redirects=False,
-                server_hostname=self.address.tls.server_name or None,
-            ) as response:
-                if response.status != _OK:
-                    said = (await response.content.read(_MAX_SAID)).decode(errors="replace").strip()
-                    raise Refused(path, response.status, _without(token, said))
-                body = await _read(path, response)
-                return _answer(response.headers, body)
-        except TimeoutError:
-            raise Unreachable(
-                f"{self._base} did not answer {path} in time: see whether it is overloaded."
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
-            # Not `from error`: aiohttp's exceptions hold the request with its token.
-            raise _translated(self._base, error) from None
-
-
-def _base_url(url: str) -> str:
-    """Give the URL that paths are appended to; raise ConsulError if it is none."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    try:
-        sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
-    except ValueError:
-        sound = False
-    if not sound or parts.username or parts.password or parts.query or parts.fragment:
-        raise ConsulError(
-            "the Consul address is not usable: write it as http://host:port or https://host:port."
-        )
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _tls_context(tls: ConsulTls) -> ssl.SSLContext:
-    """Load the TLS files; raise ConsulError, naming the setting, if they cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConsulError(
-            f"the CA file {tls.ca_file} for Consul cannot be used ({error}): check it."
-        ) from error
-    if tls.cert_file is not None:
-        try:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConsulError(
-                f"the client certificate {tls.cert_file} for Consul cannot be used with its "
-                f"key ({error}): check both."
-            ) from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-class _Token:
-    """The token to send now. A file that cannot be read for a moment leaves the last token in force."""
-
-    def __init__(self, address: ConsulAddress) -> None:
-        self._token = address.token
-        self._file = address.token_file
-        self._seen: tuple[int, int, int] | None = None
-
-    def read(self) -> str:
-        """Give the token, empty for none; raise ConsulError if there is a file and it never was readable."""
-        if self._file is None:
-            return self._checked(self._token)
-        try:
-            stat = self._file.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen != self._seen:
-                self._token = self._checked(self._file.read_text().strip())
-                self._seen = seen
-        except (OSError, UnicodeDecodeError) as error:
-            if self._seen is None:
-                raise ConsulError(
-                    f"the Consul token file {self._file} cannot be read: check its path and mode."
-                ) from error
-        return self._token
-
-    @staticmethod
-    def _checked(token: str) -> str:
-        if not (token.isascii() and token.isprintable()):
-            raise ConsulError("the Consul token holds characters that a header cannot carry: set it again.")
-        return token
-
-
-def _without(token: str, said: str) -> str:
-    """Give what an error answer says for a sentence; a proxy may have echoed our headers."""
-    said = said.replace(token, "<token>") if token else said
-    return shown(said) if said else ""
-
-
-async def _read(path: str, response: aiohttp.ClientResponse) -> bytes:
-    """Read the body up to the cap; raise Unreadable beyond it."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Unreadable(
-                f"Consul's answer to {path} is longer than {MAX_BODY} bytes: split that service up."
+                held=sent.held,
             )
-    return bytes(body)
+
+        place, reply = await self._opened.send(request)
+        if reply.status != OK:
+            raise self._refused(query.path, reply, token)
+        if len(self._views) >= _MOST_VIEWS:
+            self._views.clear()
+        self._views[question] = (place, token)
+        return _answer(reply)
+
+    async def _send(self, request: Request) -> Reply:
+        whole = replace(request, headers={**self._basic.header(), **request.headers})
+        return (await self._opened.send(lambda _: whole))[1]
+
+    @property
+    def _opened(self) -> Ring:
+        if self._ring is None:
+            raise RuntimeError("the client is used outside its `async with`")
+        return self._ring
+
+    def _transport(self, base: str) -> Transport:
+        kind = AlpnTransport if base.startswith("https:") else Http1Transport
+        return kind(base, self.address.tls, self.connections, self._limits)
+
+    def _own_parameters(self) -> Mapping[str, str]:
+        named = {"ns": self.address.namespace, "partition": self.address.partition}
+        return {name: value for name, value in named.items() if value}
+
+    def _refused(self, path: str, reply: Reply, token: str) -> Refused:
+        said = without(reply.body.decode(errors="replace").strip(), token, *self._basic.secrets())
+        return Refused(path, reply.status, said, token_unknown=_TOKEN_UNKNOWN in reply.body)
 
 
-def _cache_control(query: Query) -> Mapping[str, str]:
-    if not query.cached or query.max_age is None:
-        return {}
-    return {"Cache-Control": f"max-age={round(query.max_age)}"}
+def _token_header(token: str) -> dict[str, str]:
+    return {"X-Consul-Token": token} if token else {}
 
 
-def _answer(headers: Mapping[str, str], body: bytes) -> Answer:
+def _headers(query: Query, token: str) -> Mapping[str, str]:
+    headers = _token_header(token)
+    if query.cached and query.max_age is not None:
+        headers["Cache-Control"] = f"max-age={round(query.max_age)}"
+    return headers
+
+
+def _answer(reply: Reply) -> Answer:
+    headers = reply.headers
     return Answer(
-        index=_number(headers.get("X-Consul-Index", "")),
-        known_leader=headers.get("X-Consul-KnownLeader", "true").lower() != "false",
-        last_contact=_number(headers.get("X-Consul-LastContact", "")),
-        age=float(_number(headers.get("Age", ""))),
-        filtered_by_acls=headers.get("X-Consul-Results-Filtered-By-ACLs", "").lower() == "true",
-        body=body,
+        index=_number(headers.get("x-consul-index", "")),
+        known_leader=headers.get("x-consul-knownleader", "true").lower() != "false",
+        last_contact=_number(headers.get("x-consul-lastcontact", "")),
+        age=float(_number(headers.get("age", ""))),
+        filtered_by_acls=headers.get("x-consul-results-filtered-by-acls", "").lower() == "true",
+        body=reply.body,
     )
 
 
@@ -242,36 +185,3 @@ def _number(text: str) -> int:
         return 0
     number = int(text)
     return number if number <= MAX_INDEX else 0
-
-
-_WHY: Final[tuple[tuple[tuple[type[Exception], ...], str], ...]] = (
-    (
-        (aiohttp.ClientConnectorCertificateError,),
-        "its certificate is not trusted or names another host: check the CA file and the server name",
-    ),
-    (
-        (aiohttp.ClientSSLError, ssl.SSLError),
-        "the TLS handshake failed: check that it speaks TLS there, and the client certificate",
-    ),
-    ((aiohttp.ClientConnectorDNSError,), "its host name does not resolve: check the address"),
-    ((aiohttp.ClientConnectorError,), "nothing accepts connections there: check that an agent runs"),
-)
-_CUT: Final = (
-    aiohttp.ServerDisconnectedError,
-    aiohttp.ClientPayloadError,
-    aiohttp.ClientOSError,
-    ConnectionError,
-)
-
-
-def _translated(base: str, error: Exception) -> ConsulError:
-    """Turn a foreign exception into a sentence. Its own text is left out: it may quote what was sent."""
-    for kinds, why in _WHY:
-        if isinstance(error, kinds):
-            return Unreachable(f"Consul at {base} cannot be reached: {why}.")
-    if isinstance(error, _CUT):
-        return Cut(f"Consul at {base} ended the connection before the answer was whole: it is asked again.")
-    return Unreachable(
-        f"{base} does not answer in HTTP that can be read ({type(error).__name__}): "
-        "check that the Consul address is that of an agent's HTTP API."
-    )

@@ -69,8 +69,8 @@ class Instance:
     `address` is the service's own address, or its node's where it has none, exactly as registered.
     `tagged` holds the tagged addresses (`lan`, `wan`, ...) as sorted (tag, address, port), `ports` the named
     ports of a service with several as sorted (name, port); `port` is then the default one. `created` is
-    Consul's CreateIndex, which tells who was there first. `index` is its ModifyIndex; it does not take part
-    in comparison.
+    Consul's CreateIndex, which tells who was there first. With `cut` its tags and Meta say more than is kept.
+    `index` is its ModifyIndex; it does not take part in comparison.
     """
 
     node: str
@@ -87,6 +87,7 @@ class Instance:
     datacenter: str = ""
     locality: Locality = Locality()
     created: int = 0
+    cut: bool = False
     index: int = field(default=0, compare=False)
 
 

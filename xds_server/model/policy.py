@@ -131,6 +131,19 @@ class Hostnames(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamFiles:
+    """TLS to the instances with files of the proxy's own machine, as a terminating gateway of Consul has it.
+
+    Certificates must carry the DNS name `sni`; `cert_file` and `key_file` are what the proxy shows.
+    """
+
+    ca_file: str
+    sni: str
+    cert_file: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePolicy:
     """How one service is reached.
 
@@ -147,7 +160,7 @@ class ServicePolicy:
     panic_threshold: int = 1
     outlier_detection: OutlierDetection | None = OutlierDetection()
     circuit_breakers: CircuitBreakers = CircuitBreakers()
-    tls: UpstreamTls | None = None
+    tls: UpstreamTls | UpstreamFiles | None = None
     ring_size: tuple[int | None, int | None] = (None, None)
     choices: int | None = None
     request_timeout: float | None = None
@@ -234,6 +247,18 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPolicy:
+    """What the operator adds to a gateway of Consul: the TLS of its listeners, and where they listen.
+
+    The port is that of a terminating gateway; an ingress gateway has those of its config entry.
+    """
+
+    tls: DownstreamTls | None = None
+    address: str = "0.0.0.0"
+    port: int = 8443
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointPolicy:
     """Which addresses and ports an endpoint may have.
 
@@ -301,6 +326,7 @@ class Policy:
     stated: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     datacenters: tuple[str, ...] = ()
     registrations: Registrations = Registrations()
+    gateways: Mapping[str, GatewayPolicy] = field(default_factory=lambda: MappingProxyType({}))
     listeners: tuple[Listener, ...] = (DEFAULT_LISTENER,)
     endpoints: EndpointPolicy = EndpointPolicy()
     hidden_services: frozenset[str] = frozenset({"consul", "xds-server"})

@@ -31,6 +31,8 @@ class Code(StrEnum):
     LISTENER_UNKNOWN_SERVICE = "listener-unknown-service"
     SECRET_MISSING = "secret-missing"  # noqa: S105 - the code of a problem
     SECRET_INVALID = "secret-invalid"  # noqa: S105 - the code of a problem
+    GATEWAY_CLOSED = "gateway-closed"
+    GATEWAY_LINK = "gateway-link"
     GRPC_TLS = "grpc-tls"
     GRPC_ROUTE_TARGET = "grpc-route-target"
     REFERENCE_MISSING = "reference-missing"

@@ -27,5 +27,9 @@ class Standing:
 
 
 def replaced(standings: tuple[Standing, ...], old: Standing | None, new: Standing) -> tuple[Standing, ...]:
-    """Give the standings of all sources with `new` in place of `old`, in the order of their names."""
-    return tuple(sorted([*(one for one in standings if one != old), new], key=lambda one: one.source))
+    """Give the standings of all sources, sorted by their names, with `new` in place of `old`.
+
+    A source that begins anew has no `old`, but its name.
+    """
+    others = [one for one in standings if one != old and one.source != new.source]
+    return tuple(sorted([*others, new], key=lambda one: one.source))

@@ -12,7 +12,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from xds_server.reading.bounded import UnreadableFileError, read_bounded
-from xds_server.reading.durations import DURATION, PATTERN, parse_duration
+from xds_server.reading.durations import DURATION, PATTERN, parse_duration, parse_go_duration
 from xds_server.reading.finding import Finding, ReadError
 from xds_server.reading.shapes import ShapeReader
 from xds_server.reading.words import child, did_you_mean, quoted
@@ -28,6 +28,7 @@ __all__ = [
     "child",
     "did_you_mean",
     "parse_duration",
+    "parse_go_duration",
     "quoted",
     "read_bounded",
     "read_document",

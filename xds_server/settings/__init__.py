@@ -9,6 +9,7 @@ from xds_server.settings.shape import json_schema
 from xds_server.settings.show import leaves, show
 from xds_server.settings.sources import SettingsError
 from xds_server.settings.values import (
+    ConsulLogin,
     ConsulSettings,
     ConsulTls,
     LogSettings,
@@ -19,6 +20,7 @@ from xds_server.settings.values import (
 )
 
 __all__ = [
+    "ConsulLogin",
     "ConsulSettings",
     "ConsulTls",
     "LogSettings",

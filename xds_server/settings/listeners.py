@@ -6,7 +6,6 @@ from typing import Final
 
 from msgspec import UnsetType
 
-from xds_server.model.catalog import is_service_name
 from xds_server.model.policy import (
     DEFAULT_LISTENER,
     Discovery,
@@ -14,10 +13,9 @@ from xds_server.model.policy import (
     Listener,
     ListenerKind,
     Route,
-    WeightedService,
 )
 from xds_server.model.route import RouteMatch
-from xds_server.reading import child, quoted
+from xds_server.reading import quoted
 from xds_server.settings.addresses import AddressError, ip_and_port, is_host, is_name
 from xds_server.settings.secret_files import NAME_RULE, Secrets
 from xds_server.settings.service_shape import set_fields
@@ -29,11 +27,10 @@ from xds_server.settings.shape import (
     RouteShape,
 )
 from xds_server.settings.sources import Sources
+from xds_server.settings.targets import targets
 
 # Envoy matches the path as it is on the wire, without the query: nothing else can occur in it.
 _PATH: Final = re.compile(r"/[!-~]*", re.ASCII)
-# Envoy refuses a split whose weights add up to more (RouteAction.weighted_clusters).
-_MAX_WEIGHTS: Final = 2**32 - 1
 _FOREIGN_KEYS: Final = {"http": ("service", "split"), "tcp": ("routes", "all_services", "discovery")}
 
 
@@ -95,7 +92,7 @@ def _listener(shape: ListenerShape, secrets: Secrets, sources: Sources, key: str
         all_services=shape.all_services and is_http,
         discovery=_discovery(shape) if is_http else Discovery.ALL,
         ttl=None if isinstance(shape.ttl, UnsetType) else shape.ttl,
-        targets=() if is_http else _targets(shape, sources, key),
+        targets=() if is_http else targets(shape, sources, key),
         source=sources.place(key),
     )
 
@@ -134,23 +131,24 @@ def _routes(shapes: tuple[RouteShape, ...], sources: Sources, listener: str) -> 
     for position, shape in enumerate(shapes):
         key = f"{listener}.routes[{position}]"
         for place, host in enumerate(shape.hosts):
-            _check_host(host, sources, f"{key}.hosts[{place}]")
+            check_host(host, sources, f"{key}.hosts[{place}]")
             other = taken.setdefault((host, shape.path_prefix), key)
             if other != key:
                 sources.note(key, f"has the host {quoted(host)} and the path_prefix of {other}; keep one")
-        _check_prefix(shape.path_prefix, sources, f"{key}.path_prefix")
+        check_prefix(shape.path_prefix, sources, f"{key}.path_prefix")
         routes.append(
             Route(
                 hosts=shape.hosts,
                 match=RouteMatch.below(shape.path_prefix),
-                targets=_targets(shape, sources, key),
+                targets=targets(shape, sources, key),
                 source=sources.place(key),
             )
         )
     return tuple(routes)
 
 
-def _check_host(host: str, sources: Sources, key: str) -> None:
+def check_host(host: str, sources: Sources, key: str) -> None:
+    """Note if `host`, which stands at `key`, is not an Envoy domain."""
     if host == "*" or is_host(host.removeprefix("*.")):
         return
     if is_host(host.removeprefix("*.").lower()):
@@ -161,24 +159,10 @@ def _check_host(host: str, sources: Sources, key: str) -> None:
         sources.note(key, f"{quoted(host)} is not a host; use a name, *.example.com, or * for any")
 
 
-def _check_prefix(prefix: str, sources: Sources, key: str) -> None:
+def check_prefix(prefix: str, sources: Sources, key: str) -> None:
+    """Note if `prefix`, which stands at `key`, is nothing that a path can begin with."""
     if not _PATH.fullmatch(prefix) or "?" in prefix or "#" in prefix:
         sentence = (
             f"{quoted(prefix)} must begin with / and hold only what a path can: no space, query or fragment"
         )
         sources.note(key, sentence)
-
-
-def _targets(shape: RouteShape | ListenerShape, sources: Sources, key: str) -> tuple[WeightedService, ...]:
-    service, split = shape.service, shape.split
-    if isinstance(service, UnsetType) == isinstance(split, UnsetType):
-        sources.note(key, "needs exactly one of service and split")
-        return ()
-    weights = {service: 1} if isinstance(service, str) else split or {}
-    for name in weights:
-        if not is_service_name(name):
-            place = f"{key}.service" if isinstance(service, str) else child(f"{key}.split", name)
-            sources.note(place, f"{quoted(name)} cannot be the name of a service")
-    if sum(weights.values()) > _MAX_WEIGHTS:
-        sources.note(f"{key}.split", f"the weights add up to more than {_MAX_WEIGHTS}; make them smaller")
-    return tuple(WeightedService(service=name, weight=weight) for name, weight in weights.items())

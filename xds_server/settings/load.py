@@ -12,11 +12,14 @@ from msgspec import UnsetType
 from xds_server.model.policy import EndpointPolicy, Policy, ServicePolicy
 from xds_server.reading import Document, ReadError, quoted, read_document
 from xds_server.settings.addresses import is_loopback
-from xds_server.settings.edges import consul_settings, log_settings
+from xds_server.settings.consul import consul_settings
+from xds_server.settings.edges import log_settings
+from xds_server.settings.gateways import gateways
 from xds_server.settings.listeners import listeners
+from xds_server.settings.registrations import registrations
 from xds_server.settings.secret_files import Secrets
 from xds_server.settings.servers import admin_settings, xds_settings
-from xds_server.settings.service_policies import service_policies, service_policy
+from xds_server.settings.service_policies import service_policies, service_policy, stated_fields
 from xds_server.settings.shape import EndpointsShape, FileShape
 from xds_server.settings.show import leaves, show
 from xds_server.settings.sources import SettingsError, Sources, given
@@ -84,7 +87,11 @@ def _policy(shape: FileShape, settings: Settings, secrets: Secrets, sources: Sou
     return Policy(
         defaults=defaults,
         services=service_policies(shape.services, defaults, secrets, sources),
+        stated=stated_fields(shape.services),
         listeners=listeners(shape, secrets, sources),
+        datacenters=settings.consul.datacenters,
+        gateways=gateways(shape.gateways, secrets, sources),
+        registrations=registrations(shape.registrations, sources),
         endpoints=_endpoints(shape.endpoints, settings, sources),
         hidden_services=frozenset(shape.hidden_services),
     )

@@ -1,5 +1,6 @@
 """How services are reached: the file's `defaults`, and `services` laid over them key by key."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -21,16 +22,30 @@ from xds_server.settings.secret_files import Secrets
 from xds_server.settings.service_shape import (
     HashOnShape,
     OutlierShape,
+    RingSizeShape,
     ServiceShape,
     UpstreamTlsShape,
     set_fields,
 )
 from xds_server.settings.sources import Sources
 
-_PLAIN: Final = ("protocol", "connect_timeout", "lb_policy", "panic_threshold")
+_PLAIN: Final = (
+    "protocol",
+    "connect_timeout",
+    "lb_policy",
+    "choices",
+    "request_timeout",
+    "panic_threshold",
+    "on_warning",
+    "hostnames",
+)
+_COOKIE_ONLY: Final = ("ttl", "path")
+# RFC 6265, 4.1.1: what may stand in the Path of a Set-Cookie.
+_COOKIE_PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*", re.ASCII)
 _ENVOY_BASE_EJECTION_TIME: Final = 30.0
 # RFC 9110, 5.6.2: a token; RFC 6265 takes the same for a cookie's name. Envoy also has `:path` and its like.
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TOKENS: Final = frozenset({HashKind.HEADER, HashKind.COOKIE})
 
 
 def service_policies(
@@ -46,6 +61,14 @@ def service_policies(
     return MappingProxyType(policies)
 
 
+def stated_fields(shapes: Mapping[str, ServiceShape]) -> Mapping[str, frozenset[str]]:
+    """Give the fields of `ServicePolicy` that each service's own mapping in the file sets.
+
+    A key of the file has the name of its field.
+    """
+    return MappingProxyType({name: frozenset(set_fields(shapes[name])) for name in sorted(shapes)})
+
+
 def service_policy(
     shape: ServiceShape, base: ServicePolicy, secrets: Secrets, sources: Sources, key: str
 ) -> ServicePolicy:
@@ -55,6 +78,8 @@ def service_policy(
         changes["hash_on"] = tuple(
             _hash_on(one, sources, f"{key}.hash_on[{position}]") for position, one in enumerate(shape.hash_on)
         )
+    if not isinstance(shape.ring_size, UnsetType):
+        changes["ring_size"] = _ring_size(shape.ring_size, sources, f"{key}.ring_size")
     if not isinstance(shape.circuit_breakers, UnsetType):
         changes["circuit_breakers"] = replace(base.circuit_breakers, **set_fields(shape.circuit_breakers))
     if not isinstance(shape.outlier_detection, UnsetType):
@@ -101,14 +126,32 @@ def _upstream_tls(
     return UpstreamTls(**values)
 
 
+def _ring_size(shape: RingSizeShape, sources: Sources, key: str) -> tuple[int | None, int | None]:
+    values = set_fields(shape)
+    least, most = values.get("minimum"), values.get("maximum")
+    if least is not None and most is not None and least > most:
+        sources.note(key, f"minimum must not be more than maximum ({most})")
+    return least, most
+
+
 def _hash_on(shape: HashOnShape, sources: Sources, key: str) -> HashOn:
     values = set_fields(shape)
-    if len(values) != 1 or values.get("source_ip") is False:
-        sources.note(key, "needs exactly one of header, cookie and source_ip: true")
+    found = [(kind, values[kind]) for kind in HashKind if kind in values]
+    if len(found) != 1 or values.get("source_ip") is False:
+        sources.note(key, "needs exactly one of header, cookie, query and source_ip: true")
         return HashOn(kind=HashKind.SOURCE_IP)
-    ((kind, name),) = values.items()
-    if kind == HashKind.SOURCE_IP:
-        return HashOn(kind=HashKind.SOURCE_IP)
-    if not set(name.removeprefix(":") if kind == HashKind.HEADER else name) <= _TOKEN:
+    ((kind, name),) = found
+    for option in _COOKIE_ONLY:
+        if option in values and kind is not HashKind.COOKIE:
+            sources.note(f"{key}.{option}", "is for a cookie only; remove it")
+    if not _COOKIE_PATH.fullmatch(values.get("path", "/")):
+        sources.note(f"{key}.path", "is not a path that begins with / and holds no semicolon")
+    if kind in _TOKENS and not set(name.removeprefix(":") if kind is HashKind.HEADER else name) <= _TOKEN:
         sources.note(f"{key}.{kind}", f"{quoted(name)} cannot be the name of a {kind}")
-    return HashOn(kind=HashKind(kind), name=name)
+    return HashOn(
+        kind=kind,
+        name="" if kind is HashKind.SOURCE_IP else name,
+        ttl=values.get("ttl"),
+        path=values.get("path", ""),
+        terminal=values.get("terminal", False),
+    )

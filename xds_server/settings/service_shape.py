@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from xds_server.model.policy import LbPolicy, Protocol
+from xds_server.model.policy import Hostnames, LbPolicy, OnWarning, Protocol
 from xds_server.reading import DURATION, PATTERN
 
 _MOST_SECONDS: Final = 86400
@@ -25,6 +25,9 @@ Age: TypeAlias = Annotated[float, Meta(ge=1, le=_MOST_SECONDS, extra=_EXTRA, ext
 Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
 Limit: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
+# Envoy's bounds (config.cluster.v3.Cluster.LeastRequestLbConfig and RingHashLbConfig).
+Choices: TypeAlias = Annotated[int, Meta(ge=2, le=2**32 - 1)]
+RingSize: TypeAlias = Annotated[int, Meta(ge=1, le=8 * 1024 * 1024)]
 Text: TypeAlias = Annotated[
     str,
     Meta(
@@ -49,11 +52,30 @@ def set_fields(shape: Struct) -> dict[str, Any]:
 
 
 class HashOnShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """One source of the hash: exactly one of the three keys."""
+    """One source of the hash: exactly one of header, cookie, query and source_ip."""
 
     header: Annotated[Text | UnsetType, about("Hash the value of this request header.")] = UNSET
     cookie: Annotated[Text | UnsetType, about("Hash the value of this cookie.")] = UNSET
+    query: Annotated[Text | UnsetType, about("Hash the value of this query parameter.")] = UNSET
     source_ip: Annotated[bool | UnsetType, about("`true`: hash the address of the client.")] = UNSET
+    ttl: Annotated[
+        Pause | UnsetType,
+        about("Give a client without the cookie one for this long, 0s for its session. Default: none given."),
+    ] = UNSET
+    path: Annotated[
+        Text | UnsetType, about("The path of the cookie that is given. Default: that of the request.")
+    ] = UNSET
+    terminal: Annotated[
+        bool | UnsetType,
+        about("`true`: look at no source after this one where this one was there. Default: false."),
+    ] = UNSET
+
+
+class RingSizeShape(Struct, frozen=True, forbid_unknown_fields=True):
+    """The size of the ring of ring_hash: a larger one spreads better, and costs memory and time."""
+
+    minimum: Annotated[RingSize | UnsetType, about("The least number of entries. Envoy: 1024.")] = UNSET
+    maximum: Annotated[RingSize | UnsetType, about("The most entries. Envoy: 8388608.")] = UNSET
 
 
 class OutlierShape(Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,9 +207,33 @@ class ServiceShape(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[HashOnShape, ...] | UnsetType,
         about("What ring_hash and maglev hash, all of it together. Default: the client's address."),
     ] = UNSET
+    ring_size: Annotated[
+        RingSizeShape | UnsetType, about("The size of the ring of ring_hash. Default: Envoy's values.")
+    ] = UNSET
+    choices: Annotated[
+        Choices | UnsetType, about("How many instances least_request compares. Default: 2, as Envoy's.")
+    ] = UNSET
+    request_timeout: Annotated[
+        Pause | UnsetType,
+        about("How long a whole request may take, 0s for no limit. Default: 15s, for gRPC no limit."),
+    ] = UNSET
     panic_threshold: Annotated[
         Percent | UnsetType,
         about("With a smaller share of healthy instances than this percentage, all are used. Default: 1."),
+    ] = UNSET
+    on_warning: Annotated[
+        OnWarning | UnsetType,
+        about(
+            "What a warning check means: weight, the weight for warnings, or degraded, used only when too "
+            "few others are healthy. Default: weight."
+        ),
+    ] = UNSET
+    hostnames: Annotated[
+        Hostnames | UnsetType,
+        about(
+            "What becomes of an instance whose address is a host name: drop, or resolve, by Envoy. "
+            "Default: drop."
+        ),
     ] = UNSET
     outlier_detection: Annotated[
         OutlierShape | bool | UnsetType,

@@ -1,6 +1,7 @@
 """What the settings file may look like, as Structs.
 
-`service_shape` holds the part about services, `server_shape` that about our own servers.
+`service_shape` holds the part about services, `server_shape` that about our own servers, `consul_shape` that
+about Consul.
 """
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -8,8 +9,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from xds_server.settings.consul_shape import ConsulShape
+from xds_server.settings.gateways_shape import GatewayShape
+from xds_server.settings.registrations_shape import RegistrationsShape
 from xds_server.settings.server_shape import AdminShape, XdsShape
-from xds_server.settings.service_shape import Age, ServiceShape, Split, Text, Wait, about
+from xds_server.settings.service_shape import Age, ServiceShape, Split, Text, about
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogForm: TypeAlias = Literal["auto", "text", "json"]
@@ -18,41 +22,6 @@ _Discovery: TypeAlias = Annotated[
     about("http: all, or on_demand: Envoy holds only the services in use. Default: all."),
 ]
 _Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
-
-
-class ConsulTlsShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """TLS to Consul; used when the address begins with `https://`."""
-
-    ca_file: Annotated[Text | UnsetType, about("PEM file of the CAs to trust. Default: the system's.")] = (
-        UNSET
-    )
-    cert_file: Annotated[
-        Text | UnsetType, about("PEM file of our certificate for Consul. Default: none.")
-    ] = UNSET
-    key_file: Annotated[Text | UnsetType, about("PEM file of its private key. Default: none.")] = UNSET
-    server_name: Annotated[
-        Text | UnsetType, about("The name Consul's certificate must carry. Default: the address's host.")
-    ] = UNSET
-    verify: Annotated[bool, about("Whether Consul's certificate is checked. Default: true.")] = True
-
-
-class ConsulShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """How Consul is reached."""
-
-    address: Annotated[
-        Text,
-        about(
-            "`HOST:PORT`, `http://`, `https://` with an optional path prefix, or `unix:///PATH`. Default: http://127.0.0.1:8500."
-        ),
-    ] = "http://127.0.0.1:8500"
-    token_file: Annotated[
-        Text | UnsetType, about("File that holds the ACL token; read again when it changes. Default: none.")
-    ] = UNSET
-    datacenter: Annotated[Text | UnsetType, about("The datacenter to read. Default: the agent's own.")] = (
-        UNSET
-    )
-    wait: Annotated[Wait, about("How long Consul may hold a query that has no news. Default: 5m.")] = 300.0
-    tls: Annotated[ConsulTlsShape, about("TLS to Consul.")] = ConsulTlsShape()
 
 
 class LogShape(Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,12 +139,18 @@ class FileShape(Struct, frozen=True, forbid_unknown_fields=True):
     secrets: Annotated[
         dict[Text, SecretShape], about("Certificates, keys and CAs by name, read again when they change.")
     ] = {}
+    gateways: Annotated[
+        dict[Text, GatewayShape], about("What is added to gateways of Consul's config entries, by name.")
+    ] = {}
+    registrations: Annotated[
+        RegistrationsShape, about("What services may decide in the Meta and tags of their registrations.")
+    ] = RegistrationsShape()
     endpoints: Annotated[EndpointsShape, about("Which addresses and ports an instance may have.")] = (
         EndpointsShape()
     )
     hidden_services: Annotated[
-        tuple[Text, ...], about("Services that are not served. Default: [consul].")
-    ] = ("consul",)
+        tuple[Text, ...], about("Services that are not served. Default: [consul, xds-server].")
+    ] = ("consul", "xds-server")
 
 
 _REF: Final = "#/$defs/{name}"

@@ -13,19 +13,25 @@ from xds_server.model.policy import (
     ListenerKind,
     Route,
     ServicePolicy,
-    WeightedService,
 )
 from xds_server.reading import child
+from xds_server.settings import gateways, registrations, targets
 from xds_server.settings.addresses import host_port
 from xds_server.settings.values import ConsulSettings, ServerSettings, Settings, XdsSettings
 
 _DURATIONS: Final = frozenset(
     {
         "wait",
+        "sweep",
+        "max_stale",
+        "max_age",
+        "removal_hold",
+        "remote_keep",
         "max_connection_age",
         "drain_time",
         "connect_timeout",
         "request_timeout",
+        "ttl",
         "interval",
         "base_ejection_time",
         "max_ejection_time",
@@ -55,6 +61,8 @@ def show(settings: Settings) -> dict[str, Any]:
             "secrets": {
                 one.name: _named(one, "cert_file", "key_file", "ca_file") for one in settings.secret_files
             },
+            "gateways": gateways.shown(policy.gateways),
+            "registrations": registrations.shown(policy.registrations),
             "endpoints": _endpoints(settings),
             "hidden_services": sorted(policy.hidden_services),
         }
@@ -104,6 +112,18 @@ def _consul(consul: ConsulSettings) -> dict[str, Any]:
         "auth_file": consul.auth_file,
         **_named(consul, "datacenter", "namespace", "partition"),
         "wait": consul.wait,
+        "requests_per_second": consul.requests_per_second,
+        "sweep": consul.sweep,
+        "stale": consul.stale,
+        "max_stale": consul.max_stale,
+        "cached": consul.cached,
+        "max_age": consul.max_age,
+        "removal_hold": consul.removal_hold,
+        "config_entries": consul.config_entries,
+        "datacenters": consul.datacenters,
+        "remote_keep": consul.remote_keep,
+        "register": consul.register,
+        "advertise": host_port(*consul.advertise) if consul.advertise else None,
         "tls": {**_fields(consul.tls), "server_name": consul.tls.server_name or None},
     }
 
@@ -138,10 +158,9 @@ def _service(policy: ServicePolicy) -> dict[str, Any]:
 
 
 def _hash_on(one: HashOn) -> dict[str, Any]:
-    ttl = None if one.ttl is None else f"{one.ttl:g}s"
     return {
         one.kind.value: one.name or True,
-        "ttl": ttl,
+        "ttl": one.ttl,
         "path": one.path or None,
         "terminal": one.terminal or None,
     }
@@ -166,20 +185,12 @@ def _listener(listener: Listener) -> dict[str, Any]:
         "discovery": listener.discovery if is_http else None,
         "ttl": listener.ttl,
         "routes": [_route(route) for route in listener.routes] if is_http else None,
-        **({} if is_http else _targets(listener.targets)),
+        **({} if is_http else targets.shown(listener.targets)),
     }
 
 
 def _route(route: Route) -> dict[str, Any]:
-    return {"hosts": route.hosts, "path_prefix": route.match.path.value, **_targets(route.targets)}
-
-
-def _targets(targets: tuple[WeightedService, ...]) -> dict[str, Any]:
-    match targets:
-        case [WeightedService(service=service, weight=1)]:
-            return {"service": service}
-        case _:
-            return {"split": {target.service: target.weight for target in targets}}
+    return {"hosts": route.hosts, "path_prefix": route.match.path.value, **targets.shown(route.targets)}
 
 
 def _endpoints(settings: Settings) -> dict[str, Any]:

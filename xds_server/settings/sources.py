@@ -25,12 +25,16 @@ CONSUL_ENVIRONMENT: Final = {
     "CONSUL_HTTP_ADDR": "consul.address",
     "CONSUL_HTTP_TOKEN": "consul.token",
     "CONSUL_HTTP_TOKEN_FILE": "consul.token_file",
+    "CONSUL_HTTP_AUTH": "consul.auth",
     "CONSUL_HTTP_SSL": "consul.ssl",
     "CONSUL_HTTP_SSL_VERIFY": "consul.tls.verify",
     "CONSUL_CACERT": "consul.tls.ca_file",
+    "CONSUL_CAPATH": "consul.tls.ca_path",
     "CONSUL_CLIENT_CERT": "consul.tls.cert_file",
     "CONSUL_CLIENT_KEY": "consul.tls.key_file",
     "CONSUL_TLS_SERVER_NAME": "consul.tls.server_name",
+    "CONSUL_NAMESPACE": "consul.namespace",
+    "CONSUL_PARTITION": "consul.partition",
 }
 
 _OF_A_SERVICE: Final = re.compile(r'services(?:\.[^.\["]+|\["[^"]*"\])\.(.+)')

@@ -8,16 +8,18 @@ from typing import Final
 
 from xds_server.model.policy import Policy
 from xds_server.model.secret import SecretFiles, Token
-from xds_server.settings.addresses import host_port, is_loopback
+from xds_server.settings.addresses import ConsulAddress, host_port, is_loopback
 
+CONSUL_DEFAULT: Final = ConsulAddress(url="http://127.0.0.1:8500", host="127.0.0.1", port=8500)
 CONSUL_PORTS: Final = frozenset({8300, 8301, 8302, 8500, 8501, 8502, 8503, 8600})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsulTls:
-    """How TLS to Consul is done; without `ca_file` the system's roots are trusted."""
+    """How TLS to Consul is done; without `ca_file` and `ca_path` the system's roots are trusted."""
 
     ca_file: Path | None = None
+    ca_path: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str = ""
@@ -25,27 +27,70 @@ class ConsulTls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsulLogin:
+    """How a token is got by login: the auth method, the file with what proves who we are, words to note."""
+
+    auth_method: str
+    bearer_token_file: Path
+    meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsulSettings:
     """How Consul is reached.
 
-    `address` is `http://HOST:PORT[/PREFIX]`, `https://HOST:PORT[/PREFIX]` or `unix:///PATH`, always whole;
-    `host` and `port` are its parts (empty and 0 for a socket). `token_file` wins over `token` while it is
-    not empty, as with Consul's own clients. An empty `datacenter` means the agent's own.
+    Of the `addresses`, one at least, one is in use at a time, over at most so many `connections`.
+    `token_file` wins over `token` while it is not empty, as with Consul's own clients; `login` stands alone.
+    `basic_auth` is `USER:PASSWORD`. An empty `datacenter`, `namespace` or `partition` means the agent's own.
+
+    How it is watched, in seconds: a query is held for `wait`, every service is read once in `sweep`; an
+    answer may come from a server that heard of its leader `max_stale` ago, or have lain in the agent's
+    cache for `max_age`; what is missing after the index went backwards is kept for `removal_hold`.
+
+    With `config_entries` these are read too. The other `datacenters`, the nearest first, are watched as well;
+    one out of reach is believed for `remote_keep` seconds. With `register` this server is a service there, at
+    `advertise` or where it listens.
     """
 
-    address: str = "http://127.0.0.1:8500"
-    host: str = "127.0.0.1"
-    port: int = 8500
+    addresses: tuple[ConsulAddress, ...] = (CONSUL_DEFAULT,)
+    connections: int = 100
     token: Token = field(default_factory=Token)
     token_file: Path | None = None
+    login: ConsulLogin | None = None
+    basic_auth: Token = field(default_factory=Token)
+    auth_file: Path | None = None
     datacenter: str = ""
-    wait: float = 300.0
+    namespace: str = ""
+    partition: str = ""
+    wait: float = 60.0
+    requests_per_second: int = 100
+    sweep: float = 600.0
+    stale: bool = True
+    max_stale: float = 10.0
+    cached: bool = False
+    max_age: float | None = None
+    removal_hold: float = 300.0
+    config_entries: bool = True
+    datacenters: tuple[str, ...] = ()
+    remote_keep: float = 120.0
+    register: bool = True
+    advertise: tuple[str, int] | None = None
     tls: ConsulTls = ConsulTls()
 
     @property
+    def address(self) -> str:
+        """The URLs of the addresses, with commas between them."""
+        return ",".join(one.url for one in self.addresses)
+
+    @property
     def is_local(self) -> bool:
-        """Whether Consul runs on this machine: it is reached over loopback or a unix socket."""
-        return self.address.startswith("unix://") or is_loopback(self.host)
+        """Whether Consul runs on this machine: it is reached over loopback or unix sockets only."""
+        return all(one.url.startswith("unix://") or is_loopback(one.host) for one in self.addresses)
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports of the addresses."""
+        return frozenset(one.port for one in self.addresses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,4 +165,4 @@ class Settings:
     @property
     def own_ports(self) -> frozenset[int]:
         """The ports of Consul and of this server: no instance may have them unless the operator allows it."""
-        return (CONSUL_PORTS | {self.consul.port, self.xds.port, self.admin.port}) - {0}
+        return (CONSUL_PORTS | self.consul.ports | {self.xds.port, self.admin.port}) - {0}
