@@ -12,7 +12,9 @@ from tests.rig.eventually import eventually
 from tests.runtime.inputs import Inputs, catalog
 from tests.runtime.test_load import part, stats
 from xds_server import __version__, telemetry
-from xds_server.admin import AdminServer, application
+from xds_server.admin import AdminServer, Sources, application
+from xds_server.model.standing import Standing, State
+from xds_server.runtime.latest import Latest
 from xds_server.runtime.load import Loads
 
 
@@ -35,8 +37,14 @@ def loads():
 
 
 @pytest.fixture
-async def client(inputs, loads):
-    async with TestClient(TestServer(application(inputs.pipeline, loads))) as made:
+def standings():
+    return Latest(())
+
+
+@pytest.fixture
+async def client(inputs, loads, standings):
+    sources = Sources(catalog=inputs.catalog, standings=standings)
+    async with TestClient(TestServer(application(inputs.pipeline, loads, sources))) as made:
         yield made
 
 
@@ -55,6 +63,91 @@ async def test_readyz_follows_the_first_snapshot(client, inputs):
 
     after = await client.get("/readyz")
     assert (after.status, await after.text()) == (200, "ready\n")
+
+
+def standing(source, state, reason=""):
+    return Standing(source=source, state=state, reason=reason, since=1_795_356_310.2)
+
+
+LIVE, STALE = standing("consul dc1", State.LIVE), standing("consul dc2", State.STALE, "Consul is down.")
+SINCE = "2026-11-22T14:05:10Z"
+
+
+@pytest.mark.parametrize(
+    ("held", "text"),
+    [
+        ((LIVE,), "ready"),
+        ((STALE,), f"ready (stale since {SINCE}: Consul is down.)"),
+        ((LIVE, STALE), f"ready (consul dc2 stale since {SINCE}: Consul is down.)"),
+    ],
+)
+async def test_readyz_is_200_with_any_catalog_and_says_what_is_not_live(
+    client, inputs, standings, held, text
+):
+    standings.publish(held)
+    inputs.catalog.publish(catalog(a=1))
+    await inputs.pipeline.snapshot.get()
+
+    answer = await client.get("/readyz")
+    assert (answer.status, await answer.text()) == (200, f"{text}\n")
+
+
+async def test_readyz_says_why_it_is_not_ready(client, standings):
+    standings.publish((STALE,))
+
+    answer = await client.get("/readyz")
+    assert answer.status == 503
+    assert await answer.text() == (
+        f"not ready: the catalog was not read yet (stale since {SINCE}: Consul is down.)\n"
+    )
+
+
+async def test_readyz_in_full_has_a_line_for_each_source(client, standings):
+    standings.publish((LIVE, STALE))
+
+    text = await (await client.get("/readyz?verbose")).text()
+    assert text.splitlines() == [
+        "not ready: the catalog was not read yet",
+        f"consul dc1 live since {SINCE}",
+        f"consul dc2 stale since {SINCE}: Consul is down.",
+    ]
+
+
+async def test_state_is_that_of_each_source(client, inputs, standings):
+    assert await (await client.get("/state")).json() == {"ready": False, "services": 0, "sources": []}
+
+    standings.publish((STALE,))
+    inputs.catalog.publish(catalog(a=1, b=2))
+    await inputs.pipeline.snapshot.get()
+
+    assert await (await client.get("/state")).json() == {
+        "ready": True,
+        "services": 2,
+        "sources": [
+            {
+                "source": "consul dc2",
+                "state": "stale",
+                "reason": "Consul is down.",
+                "since": 1_795_356_310.2,
+            }
+        ],
+    }
+
+
+async def test_the_metrics_tell_the_state_of_each_source(client, standings):
+    async def samples():
+        text = await (await client.get("/metrics")).text()
+        return [line for line in text.splitlines() if line.startswith("xds_source_")]
+
+    standings.publish((STALE,))
+    assert await samples() == [
+        'xds_source_state{source="consul dc2",state="live"} 0.0',
+        'xds_source_state{source="consul dc2",state="stale"} 1.0',
+        'xds_source_state{source="consul dc2",state="frozen"} 0.0',
+        'xds_source_state_since_timestamp_seconds{source="consul dc2"} 1.7953563102e+09',
+    ]
+    standings.publish(())
+    assert await samples() == []
 
 
 async def test_metrics_are_those_of_the_registry(client):
@@ -131,7 +224,7 @@ async def test_there_is_nothing_else(client, path):
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/problems", "/load"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/state", "/metrics", "/problems", "/load"])
 async def test_it_only_reads(client, method, path):
     assert (await client.request(method, path)).status == 405
 

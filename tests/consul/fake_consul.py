@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,10 @@ from aiohttp import web
 from tests.rig.consul_agent import free_ports
 
 LIST = "/v1/catalog/services"
+NODES = "/v1/catalog/nodes"
+ANY = "/v1/health/state/any"
+CRITICAL = "/v1/health/state/critical"
+WARNING = "/v1/health/state/warning"
 
 
 def health(name: str) -> str:
@@ -37,13 +42,17 @@ def row(
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """`cut_after` seconds ends the connection, with what was written of the body; `hang` never answers."""
+    """`cut_after` seconds ends the connection, with what was written of the body; `hang` never answers.
+
+    With `drip` the body goes on for ever, a byte at a time.
+    """
 
     status: int = 200
     body: Any = ""
     headers: Mapping[str, str] = field(default_factory=lambda: {"X-Consul-Index": "7"})
     cut_after: float | None = None
     hang: bool = False
+    drip: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +75,7 @@ class FakeConsul:
         self.most_open = 0
         self.port = free_ports(1)[0]
         self._scripts: dict[str, deque[Reply]] = defaultdict(deque)
-        self._always: dict[str, Reply] = {}
+        self._always: dict[str, Iterator[Reply]] = {}
         self._moved: dict[str, int] = {}
         self._all_moved = self.index
         self._changed = asyncio.Event()
@@ -99,6 +108,13 @@ class FakeConsul:
         self.services[name] = list(rows)
         self.wake(LIST, health(name))
 
+    def set_status(self, name: str, status: str, *, check: str = "") -> None:
+        """Set a check of each instance of a service (of its node, without a name) and wake who is told so."""
+        for one in self.services[name]:
+            one["Checks"] = [each for each in one["Checks"] if each["CheckID"] != (check or "serfHealth")]
+            one["Checks"].append(_check(one, check, status))
+        self.wake(CRITICAL, WARNING, health(name))
+
     def drop(self, name: str) -> None:
         del self.services[name]
         self.wake(LIST, health(name))
@@ -118,11 +134,11 @@ class FakeConsul:
         """The next requests for `path` get these, and who waits is woken to come for them."""
         self._scripts[path].extend(replies)
 
-    def always(self, path: str, reply: Reply | None) -> None:
-        """All requests for `path` get this, until None."""
+    def always(self, path: str, *replies: Reply | None) -> None:
+        """All requests for `path` get these in turn, until None."""
         self._always.pop(path, None)
-        if reply is not None:
-            self._always[path] = reply
+        if told := [reply for reply in replies if reply is not None]:
+            self._always[path] = itertools.cycle(told)
 
     def count(self, path: str) -> int:
         return sum(asked.path == path for asked in self.asked)
@@ -154,7 +170,7 @@ class FakeConsul:
         if script := self._scripts[path]:
             return await self._scripted(request, script.popleft())
         if path in self._always:
-            return await self._scripted(request, self._always[path])
+            return await self._scripted(request, next(self._always[path]))
         if index >= self._index_of(path):
             wait = float(request.query["wait"].removesuffix("ms")) / 1000
             with contextlib.suppress(TimeoutError):
@@ -163,16 +179,28 @@ class FakeConsul:
                         await self._changed.wait()
             if script := self._scripts[path]:
                 return await self._scripted(request, script.popleft())
-        if path == LIST:
-            body: Any = {name: [] for name in self.services}
-        else:
-            body = self.services.get(path.rpartition("/")[2], [])
+        body = self._body(path)
         headers = {
             "X-Consul-Index": str(self._index_of(path)),
             "X-Consul-KnownLeader": "true",
             **self.headers,
         }
         return web.Response(body=json.dumps(body), headers=headers)
+
+    def _body(self, path: str) -> Any:
+        if path == LIST:
+            return {
+                name: sorted({tag for one in rows for tag in one["Service"].get("Tags", ())})
+                for name, rows in self.services.items()
+            }
+        rows = [one for rows in self.services.values() for one in rows]
+        if path == NODES:
+            return [*{one["Node"]["Node"]: one["Node"] for one in rows}.values()]
+        if path.startswith("/v1/health/state/"):
+            status = path.rpartition("/")[2]
+            checks = [_of(one, check) for one in rows for check in one["Checks"]]
+            return [check for check in checks if status in ("any", check["Status"])]
+        return self.services.get(path.rpartition("/")[2], [])
 
     def _index_of(self, path: str) -> int:
         return max(self._moved.get(path, 0), self._all_moved)
@@ -183,6 +211,12 @@ class FakeConsul:
         data = body.encode() if isinstance(body, str) else body
         if reply.hang:
             await asyncio.sleep(3600)
+        if reply.drip:
+            endless = web.StreamResponse(status=reply.status, headers=reply.headers)
+            await endless.prepare(request)
+            while True:
+                await endless.write(b" ")
+                await asyncio.sleep(0.02)
         if reply.cut_after is None:
             return web.Response(status=reply.status, body=data, headers=reply.headers)
         await asyncio.sleep(reply.cut_after)
@@ -195,3 +229,13 @@ class FakeConsul:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
+
+
+def _check(row: dict[str, Any], check: str, status: str) -> dict[str, Any]:
+    return {"CheckID": check or "serfHealth", "Status": status, "ServiceID": check and row["Service"]["ID"]}
+
+
+def _of(row: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
+    """Give a check as the lists of checks have it."""
+    own = {"ServiceName": row["Service"]["Service"]} if check.get("ServiceID") else {}
+    return {"Node": row["Node"]["Node"], "ServiceID": "", "ServiceName": "", **check, **own}

@@ -1,5 +1,6 @@
-"""The admin HTTP port: health, metrics, problems, reported load, and discovery by polling."""
+"""The admin HTTP port: health, state, metrics, problems, reported load, and discovery by polling."""
 
 from xds_server.admin.http import AdminServer, application
+from xds_server.admin.state import Sources
 
-__all__ = ["AdminServer", "application"]
+__all__ = ["AdminServer", "Sources", "application"]

@@ -13,22 +13,28 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from xds_server import telemetry
 from xds_server.admin.discovery import MAX_BODY, PATH, Discovery
+from xds_server.admin.state import Sources
 from xds_server.model.problem import Code
 from xds_server.runtime.load import Loads, LoadView, Row
 from xds_server.runtime.pipeline import Pipeline
 
 _PIPELINE: Final[web.AppKey[Pipeline]] = web.AppKey("pipeline")
 _LOADS: Final[web.AppKey[Loads]] = web.AppKey("loads")
+_SOURCES: Final[web.AppKey[Sources]] = web.AppKey("sources")
 
 
-def application(pipeline: Pipeline, loads: Loads) -> web.Application:
-    """Make the admin application: it shows what the pipeline has made and what clients have reported."""
+def application(pipeline: Pipeline, loads: Loads, sources: Sources | None = None) -> web.Application:
+    """Make the admin application.
+
+    It shows what the pipeline has made, of which sources, and what clients have reported.
+    """
     app = web.Application(client_max_size=MAX_BODY)
-    app[_PIPELINE], app[_LOADS] = pipeline, loads
+    app[_PIPELINE], app[_LOADS], app[_SOURCES] = pipeline, loads, sources or Sources()
     app.add_routes(
         [
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz),
+            web.get("/state", _state),
             web.get("/metrics", _metrics),
             web.get("/problems", _problems),
             web.get("/load", _load),
@@ -43,15 +49,20 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    if not request.app[_PIPELINE].ready:
-        return web.Response(status=503, text="not ready: the catalog was not read yet\n")
-    return web.Response(text="ready\n")
+    ready = request.app[_PIPELINE].ready
+    text = request.app[_SOURCES].readiness(ready=ready, verbose="verbose" in request.query)
+    return web.Response(status=200 if ready else 503, text=text)
+
+
+async def _state(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_SOURCES].view(ready=request.app[_PIPELINE].ready))
 
 
 async def _metrics(request: web.Request) -> web.Response:
     counts = Counter(problem.code for problem in request.app[_PIPELINE].problems)
     for code in Code:
         telemetry.PROBLEMS.labels(code).set(counts[code])
+    request.app[_SOURCES].measure()
     body = generate_latest(telemetry.REGISTRY)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -2,7 +2,8 @@
 
 Each command imports what it needs when it runs, so that `--help` is quick.
 
-Exit codes: 0 done, 1 something was found wrong or failed, 2 the call or the settings are not right.
+Exit codes: 0 done, 1 something was found wrong or failed, 2 the call or the settings are not right,
+3 the server cannot be reached.
 """
 
 import importlib
@@ -16,6 +17,7 @@ _COMMANDS: Final = {
     "bootstrap": ("bootstrap", "Print the bootstrap of an Envoy."),
     "render": ("render", "Print the xDS that a catalog file leads to; no network."),
     "config": ("config", "Check, show and describe the settings."),
+    "status": ("status", "Show how far the catalog of a running server can be trusted."),
     "demo": ("demo", "Run Consul, Envoy, four services and this server on this machine."),
     "version": ("version", "Print the version."),
 }
@@ -51,5 +53,6 @@ def main() -> None:
       envoy -c envoy.json
       curl -H 'Host: user' localhost:10000                a request to the service `user`
 
-    Exit codes: 0 done, 1 something is wrong or failed, 2 the call or the settings are not right.
+    Exit codes: 0 done, 1 something is wrong or failed, 2 the call or the settings are not right,
+    3 the server cannot be reached.
     """  # noqa: D301 - click wants the character

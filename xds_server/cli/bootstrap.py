@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from xds_server.model.catalog import Locality
+from xds_server.model.catalog import Locality, is_service_name
 
 if TYPE_CHECKING:
     from xds_server.translate.bootstrap import ChannelTls
@@ -17,6 +17,7 @@ _OF_ENVOY: Final = {
     "admin_address": "--admin-address",
     "mode": "--mode",
     "load_stats": "--load-stats",
+    "gateway": "--gateway",
     "tls_server_name": "--tls-server-name",
 }
 _WORDS_OF_LOCALITY: Final = 3
@@ -69,6 +70,12 @@ _WORDS_OF_LOCALITY: Final = 3
     is_flag=True,
     help="Let the Envoy report the requests it sends; each report carries its node, 60 kB every 10 s.",
 )
+@click.option(
+    "--gateway",
+    default="",
+    metavar="SERVICE",
+    help="The Envoy is an instance of this gateway service of Consul: it gets the gateway's listeners.",
+)
 @click.option("--tls-ca", metavar="FILE", help="CA that signed xds-server's certificate; switches TLS on.")
 @click.option(
     "--tls-server-name", metavar="NAME", help="Name in that certificate [default: the host of --xds]."
@@ -89,6 +96,7 @@ def bootstrap(  # noqa: PLR0913 - one for each option
     admin_port: int,
     mode: str,
     load_stats: bool,
+    gateway: str,
     **tls: str | None,
 ) -> None:
     """Print the bootstrap of an Envoy, or with --grpc of a gRPC client or server, as JSON.
@@ -100,6 +108,7 @@ def bootstrap(  # noqa: PLR0913 - one for each option
       xds-server bootstrap --id edge-1 --cluster edge > envoy.json
       xds-server bootstrap --id edge-1 --cluster edge --xds 10.0.0.5:18000 --xds 10.0.0.6:18000
       xds-server bootstrap --id edge-1 --cluster edge --xds xds.example.com:18000 --tls-ca /etc/envoy/ca.pem
+      xds-server bootstrap --id in-1 --cluster ingress --gateway ingress > envoy.json
       xds-server bootstrap --grpc --id order-1 --cluster order > grpc.json
     """  # noqa: D301 - click wants the character
     _check_tls(tls)
@@ -112,7 +121,7 @@ def bootstrap(  # noqa: PLR0913 - one for each option
     else:
         channel = _tls(tls, addresses[0][0])
         admin = {"admin_address": _ip(admin_address), "admin_port": admin_port}
-        variant = {"delta": mode == "delta", "load_stats": load_stats}
+        variant = {"delta": mode == "delta", "load_stats": load_stats, "gateway": _service(gateway)}
         shown = _envoy({**client, **admin, **variant, "tls": channel})
     click.echo(json.dumps(shown, indent=2))
 
@@ -151,6 +160,12 @@ def _locality(text: str) -> Locality:
     if len(words) > _WORDS_OF_LOCALITY:
         raise click.BadParameter(f"{text!r} has more than region, zone and sub-zone", param_hint="--locality")
     return Locality(**dict(zip(("region", "zone", "sub_zone"), words, strict=False)))
+
+
+def _service(text: str) -> str:
+    if text and not is_service_name(text):
+        raise click.BadParameter(f"{text!r} cannot be the name of a service", param_hint="--gateway")
+    return text
 
 
 def _ip(text: str) -> str:
