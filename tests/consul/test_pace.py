@@ -1,9 +1,7 @@
 import asyncio
-import math
 
 import pytest
 
-from xds_server.consul import pace
 from xds_server.consul.pace import Slots, TokenBucket, backoff, next_index
 
 
@@ -30,6 +28,14 @@ def test_a_burst_goes_through_and_a_storm_does_not() -> None:
     assert bucket.take(200.0) == 0
 
 
+def test_a_bucket_that_was_drained_gives_out_its_rate_only() -> None:
+    bucket = TokenBucket(burst=5, per_second=2)
+    bucket.drain(100.0)
+    assert [bucket.take(100.0) for _ in range(3)] == [0.5, 1.0, 1.5]
+    bucket.drain(100.0)  # what was promised stays promised
+    assert bucket.take(100.0) == 2.0
+
+
 def test_back_off_grows_to_its_bound() -> None:
     for errors, longest in [(1, 0.2), (2, 0.4), (5, 3.2), (9, 30), (10_000, 30)]:
         delays = {backoff(errors) for _ in range(50)}
@@ -44,7 +50,7 @@ async def test_a_first_read_goes_before_polls_and_a_cancelled_one_frees_its_plac
     release = asyncio.Event()
 
     async def use(name: str, *, first: bool) -> None:
-        async with slots.hold(first=first):
+        async with slots.hold(0 if first else 1):
             order.append(name)
             await release.wait()
 
@@ -65,10 +71,10 @@ async def test_a_turn_handed_over_to_a_cancelled_task_goes_to_the_next() -> None
     done: list[str] = []
 
     async def use(name: str) -> None:
-        async with slots.hold(first=False):
+        async with slots.hold(1):
             done.append(name)
 
-    holding = slots.hold(first=False)
+    holding = slots.hold(1)
     await holding.__aenter__()
     first, second = asyncio.create_task(use("first")), asyncio.create_task(use("second"))
     await asyncio.sleep(0)
@@ -79,32 +85,30 @@ async def test_a_turn_handed_over_to_a_cancelled_task_goes_to_the_next() -> None
     assert done == ["second"]
 
 
-async def test_turns_are_short_only_when_connections_are_short() -> None:
-    slots = Slots(10)
-    slots.expect(10)
-    assert slots.turn == math.inf
-    slots.expect(20)
-    assert slots.turn == 5
-    slots.expect(10_000)
-    assert slots.turn == 1
-
-
-async def test_polls_held_without_an_end_end_when_others_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_SHORTEST_TURN", 0.01)
-    monkeypatch.setattr(pace, "_ROTATION", 0.01)
+async def test_places_can_become_more_and_fewer() -> None:
     slots = Slots(1)
-    holding = asyncio.Event()
+    inside = 0
+    go = asyncio.Event()
 
-    async def hold() -> None:
-        async with slots.hold(first=False):
-            holding.set()
-            await asyncio.sleep(60)
+    async def use() -> None:
+        nonlocal inside
+        async with slots.hold(0):
+            inside += 1
+            await go.wait()
+            inside -= 1
 
-    held = asyncio.create_task(hold())
-    await holding.wait()
-    slots.expect(2)
-    await asyncio.wait({held}, timeout=5)
-    assert held.done()
-    assert isinstance(held.exception(), TimeoutError)
-    async with asyncio.timeout(1), slots.hold(first=False):
-        pass
+    tasks = [asyncio.create_task(use()) for _ in range(6)]
+    await asyncio.sleep(0)
+    assert inside == 1
+    slots.resize(3)
+    await asyncio.sleep(0)
+    assert inside == 3
+    slots.resize(2)
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    inside -= 1
+    assert inside == 2
+    go.set()
+    await asyncio.wait(tasks)
+    assert inside == 0

@@ -132,18 +132,6 @@ async def test_hostile_rows_leave_the_good_ones_alone() -> None:
             assert all(len(tag) <= 256 for one in instances for tag in one.tags)
 
 
-async def test_an_agent_that_comes_back() -> None:
-    async with ConsulAgent() as agent:
-        await agent.register("user", port=1)
-        async with watched(agent) as seen:
-            await seen.until(lambda _: True)
-            port = agent.http_port
-            await agent.stop()
-            async with ConsulAgent(http_port=port) as again:
-                await again.register("user", port=2)
-                await seen.until(lambda catalog: ports(catalog, "user") == [2])
-
-
 async def policy(agent: ConsulAgent, rules: str, policy_id: str = "") -> str:
     body = {"Name": "reader", "Rules": rules} | ({"ID": policy_id} if policy_id else {})
     return str((await agent.put(f"/v1/acl/policy/{policy_id}".rstrip("/"), body))["ID"])
@@ -152,30 +140,6 @@ async def policy(agent: ConsulAgent, rules: str, policy_id: str = "") -> str:
 async def token_of(agent: ConsulAgent, policy_id: str) -> str:
     made = await agent.put("/v1/acl/token", {"Policies": [{"ID": policy_id}]})
     return str(made["SecretID"])
-
-
-async def until_not_connected() -> None:
-    async with asyncio.timeout(5):
-        while CONSUL_CONNECTED._value.get():  # noqa: ASYNC110 - a fact of the metrics
-            await asyncio.sleep(0.01)
-
-
-async def test_a_token_that_loses_its_policy_removes_nothing() -> None:
-    async with ConsulAgent(hcl=[ACL], token="root-token") as agent:
-        await agent.register("user", port=1)
-        reader = await policy(agent, READ)
-        async with watched(agent, await token_of(agent, reader)) as seen:
-            await seen.until(lambda catalog: ports(catalog, "user") == [1])
-            await policy(agent, "", reader)
-            # A query that is held already still answers as before; the one after it shows the loss.
-            await agent.register("wake-1", port=1)
-            await seen.until(lambda catalog: "wake-1" in str(catalog))
-            await agent.register("wake-2", port=1)
-            await until_not_connected()
-            await policy(agent, READ, reader)
-            await agent.register("user", port=2)
-            await seen.until(lambda catalog: ports(catalog, "user") == [1, 2])
-            assert all(1 in ports(catalog, "user") for catalog in seen.published)
 
 
 async def test_a_token_that_may_not_read_nodes_empties_nothing() -> None:

@@ -4,11 +4,13 @@ An unchanged service keeps its identity, and a change of one costs no work on th
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
 from xds_server.consul.decode import ServiceAnswer
 from xds_server.consul.text import shown
 from xds_server.model.catalog import Catalog, Instance, Service
+from xds_server.model.entries import NO_ENTRIES, ConfigEntries
 from xds_server.model.problem import Code, Problem
 
 
@@ -29,11 +31,18 @@ class Assembly:
         self._name_problems: tuple[Problem, ...] = ()
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._catalog: Catalog | None = None
+        self._entries = NO_ENTRIES
+        self.entries_settled = True
+        """Whether the first catalog need not wait for config entries."""
 
     @property
     def complete(self) -> bool:
-        """Whether every listed service is settled, and any was read if there is any."""
-        return self.usable and not self.unsettled
+        """Whether every service is settled, as are config entries, and any was read if there is any."""
+        # Counted first, as this is asked after each of the first answers.
+        settled = len(self._read) + len(self._given_up)
+        if not (self.usable and self.entries_settled):
+            return False
+        return settled >= len(self.listed or ()) and not self.unsettled
 
     @property
     def usable(self) -> bool:
@@ -48,6 +57,17 @@ class Assembly:
     def was_read(self, name: str) -> bool:
         """Tell whether there is a last good state of this service."""
         return name in self._read
+
+    def service(self, name: str) -> Service | None:
+        """Give a service as it is believed to be now."""
+        return self._services.get(name)
+
+    def services_on(self, nodes: AbstractSet[str]) -> frozenset[str]:
+        """Give the services that have an instance on any of these nodes."""
+        if not nodes:
+            return frozenset()
+        services = self._services.values()
+        return frozenset(one.name for one in services if any(each.node in nodes for each in one.instances))
 
     def instances(self, name: str) -> frozenset[tuple[str, str]]:
         """Give (node, id) of the instances a service has now."""
@@ -75,6 +95,19 @@ class Assembly:
         self._put(name, None if answer.proxied else _same(self._services.get(name), answer.service))
         self._explain(name, answer.problems)
 
+    def believe_additions(self, answer: ServiceAnswer, gone: frozenset[tuple[str, str]]) -> None:
+        """Take over what an answer adds or changes; the instances that are `gone` from it stay."""
+        name = answer.service.name
+        old = self._services.get(name)
+        kept = [one for one in old.instances if (one.node, one.id) in gone] if old else []
+        self._put(name, _same(old, Service.of(name, [*answer.service.instances, *kept])))
+
+    def believe_entries(self, entries: ConfigEntries) -> None:
+        """Take over what config entries say."""
+        if entries is not self._entries:
+            self._entries = entries
+            self._catalog = None
+
     def give_up(self, name: str, why: str) -> None:
         """Tell of a service that cannot be read now, with `why`, a sentence; its last good instances stay."""
         if name in self._read:
@@ -97,6 +130,7 @@ class Assembly:
                 datacenter=self.datacenter,
                 services=MappingProxyType(self._services.copy()),
                 problems=tuple(sorted([*self._name_problems, *found])),
+                entries=self._entries,
             )
         return self._catalog
 

@@ -2,16 +2,16 @@
 
 import asyncio
 import heapq
-import math
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+CUT_SECONDS: Final = 1.0
+"""A query that is cut sooner than this has failed; later it met somebody's write timeout."""
+
 _FIRST_DELAY: Final = 0.1
 _LAST_DELAY: Final = 30.0
-_ROTATION: Final = 10.0
-_SHORTEST_TURN: Final = 1.0
 
 
 def next_index(asked: int, answered: int) -> int:
@@ -34,7 +34,7 @@ def backoff(errors: int) -> float:
 class TokenBucket:
     """Lets `burst` queries through at once, then `per_second`; a lone change never waits."""
 
-    def __init__(self, *, burst: int, per_second: float) -> None:
+    def __init__(self, *, burst: float, per_second: float) -> None:
         self._burst = burst
         self._per_second = per_second
         self._tokens = float(burst)
@@ -46,65 +46,42 @@ class TokenBucket:
         self._at = now
         return max(0.0, -self._tokens / self._per_second)
 
+    def drain(self, now: float) -> None:
+        """Take all tokens that are there at the time `now`: what follows is spread from its start."""
+        self._tokens = min(0.0, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
+
 
 class Slots:
-    """Shares the connections among the watches; a first read goes before a long poll.
-
-    With more watches than connections the polls take turns, so each is short enough that every watch is
-    asked within ten seconds, as far as a turn of a second allows.
-    """
+    """So many places that are held at a time; of those who wait, the lowest rank goes first."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
-        self._watches = 0
-        self._free = count
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._count = count
+        self._held = 0
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._asked = 0
-        self._held: set[asyncio.Timeout] = set()
 
-    @property
-    def turn(self) -> float:
-        """The seconds a poll may hold its connection; without end if there is one for every watch."""
-        if self._watches <= self.count:
-            return math.inf
-        return max(_SHORTEST_TURN, _ROTATION * self.count / self._watches)
-
-    def expect(self, watches: int) -> None:
-        """Say how many watches there are; polls that are held for longer than a turn now end sooner."""
-        self._watches = watches
-        if self.turn == math.inf:
-            return
-        now = asyncio.get_running_loop().time()
-        for held in self._held:
-            at = now + random.uniform(0, self.turn)  # noqa: S311 - jitter, no secret
-            if held.when() is None and not held.expired():
-                held.reschedule(at)
+    def resize(self, count: int) -> None:
+        """Have more places, or fewer: then those that are held too many are not given out again."""
+        self._count = count
+        self._hand_over()
 
     @asynccontextmanager
-    async def hold(self, *, first: bool) -> AsyncIterator[None]:
-        """Hold a connection for the time of the block; those with `first` wait less.
-
-        Raises TimeoutError out of a block that was begun without a turn's end and has to end sooner.
-        """
-        await self._acquire(first)
+    async def hold(self, rank: int) -> AsyncIterator[None]:
+        """Hold a place for the time of the block."""
+        await self._acquire(rank)
         try:
-            async with asyncio.timeout(None) as held:
-                if self.turn == math.inf:
-                    self._held.add(held)
-                try:
-                    yield
-                finally:
-                    self._held.discard(held)
+            yield
         finally:
             self._release()
 
-    async def _acquire(self, first: bool) -> None:
-        if self._free > 0:
-            self._free -= 1
+    async def _acquire(self, rank: int) -> None:
+        if self._held < self._count:
+            self._held += 1
             return
         self._asked += 1
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (not first, self._asked, turn))
+        heapq.heappush(self._waiting, (rank, self._asked, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -113,9 +90,12 @@ class Slots:
             raise
 
     def _release(self) -> None:
-        while self._waiting:
+        self._held -= 1
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._waiting and self._held < self._count:
             turn = heapq.heappop(self._waiting)[2]
             if not turn.done():
+                self._held += 1
                 turn.set_result(None)
-                return
-        self._free += 1

@@ -21,6 +21,8 @@ class Subscription:
         self.names: set[str] = set()
         self.grown = False
         """Whether the last request added names."""
+        self._gained: set[str] = set()
+        self._lost: set[str] = set()
 
     def wants(self, name: str) -> bool:
         """Tell whether a resource of that name is subscribed to."""
@@ -42,6 +44,7 @@ class Subscription:
         if wildcard and not self.wildcard:
             added.add(WILDCARD)
         self.grown = bool(added)
+        self._note(names - self.names, self.names - names)
         self.wildcard, self.names = wildcard, names
         return frozenset(added)
 
@@ -57,7 +60,22 @@ class Subscription:
             self.wildcard = True
         if WILDCARD in dropped:
             self.wildcard = False
-        known = len(self.names)
-        self.names |= added - {WILDCARD, ""}
-        self.grown = len(self.names) > known
+        new = added - {WILDCARD, ""} - self.names
+        self.grown = bool(new)
+        self._note(new - dropped, dropped & self.names)
+        self.names |= new
         self.names -= dropped
+
+    def news(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Give the names that were gained and those that were lost since this was last asked."""
+        news = frozenset(self._gained), frozenset(self._lost)
+        self._gained, self._lost = set(), set()
+        return news
+
+    def _note(self, gained: set[str], lost: set[str]) -> None:
+        if gained or lost:
+            # A name that comes back before anybody has asked has not changed.
+            self._gained, self._lost = (
+                (self._gained - lost) | (gained - self._lost),
+                (self._lost - gained) | (lost - self._gained),
+            )

@@ -6,8 +6,10 @@ from typing import Final
 from envoy.config.core.v3.base_pb2 import Node
 
 from xds_server.model.proxy import Proxy
+from xds_server.model.types import TypeUrl
 from xds_server.protocol.machine import Machine
 from xds_server.protocol.node import MAX_NODE_TEXT
+from xds_server.runtime.interest import Interest
 
 _MOST_BYTES: Final = 16 * 1024
 """How much of a node is kept for each stream (P-117)."""
@@ -31,18 +33,33 @@ class Session:
 
 
 class Fleet:
-    """The open streams of this server, oldest first."""
+    """The open streams of this server, oldest first.
+
+    `interest` counts the services whose endpoints they subscribe to.
+    """
 
     def __init__(self) -> None:
+        self.interest = Interest()
         self._sessions: dict[Session, None] = {}
 
     def enter(self, session: Session) -> None:
         """Note a stream that begins; doing it twice is harmless."""
         self._sessions[session] = None
 
+    def heard(self, session: Session) -> None:
+        """Note what the last request of a stream said of the endpoints it wants; `*` is no name."""
+        state = session.machine.types.get(TypeUrl.ENDPOINTS)
+        if state is not None and session in self._sessions:
+            self.interest.change(*state.subscription.news())
+
     def leave(self, session: Session) -> None:
         """Note that a stream has ended; doing it twice is harmless."""
-        self._sessions.pop(session, None)
+        if session not in self._sessions:
+            return
+        self.heard(session)
+        del self._sessions[session]
+        if (state := session.machine.types.get(TypeUrl.ENDPOINTS)) is not None:
+            self.interest.change((), state.subscription.names)
 
     @property
     def sessions(self) -> tuple[Session, ...]:

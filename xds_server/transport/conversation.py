@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,16 +58,25 @@ class Conversation:
     """Moves one stream on, item by item, until it is closed.
 
     `context` is gRPC's; a response that the client does not take within `patience` seconds ends the stream.
+    `heard` is called after each request that was taken.
     """
 
     def __init__(
-        self, variant: Variant, session: Session, kind: Kind, context: Any, *, patience: float
+        self,
+        variant: Variant,
+        session: Session,
+        kind: Kind,
+        context: Any,
+        *,
+        heard: Callable[[Session], None],
+        patience: float,
     ) -> None:
         self._variant = variant
         self._session = session
         self._machine = session.machine
         self._kind = kind
         self._context = context
+        self._heard = heard
         self._patience = patience
         self._pulse: asyncio.TimerHandle | None = None
 
@@ -120,6 +129,7 @@ class Conversation:
             answer = self._machine.receive(request, at)
         except ProtocolError as error:
             raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        self._heard(self._session)
         if answer is not None:
             self._settle(answer)
 

@@ -145,7 +145,14 @@ class Reception:
 
     async def _converse(self, call: Call, session: Session, kind: Kind, inbox: Inbox) -> End:
         """Feed requests and snapshots to the stream until it ends."""
-        conversation = Conversation(call.variant, session, kind, call.context, patience=self._limits.write)
+        conversation = Conversation(
+            call.variant,
+            session,
+            kind,
+            call.context,
+            heard=self._fleet.heard,
+            patience=self._limits.write,
+        )
         self._fleet.enter(session)
         try:
             async with _following(kind, inbox):
