@@ -99,13 +99,17 @@ def test_instances_as_consul_gives_them() -> None:
             Check(id="serfHealth", status=Status.PASSING),
             Check(id="service:user-8080", status=Status.WARNING),
         ),
+        node_meta=(("consul-network-segment", ""),),
         datacenter="dc1",
+        created=near.created,
     )
+    assert 0 < near.created <= near.index
     assert near.index > 0
     # No address of its own, so the node's; the locality is in the node's Meta.
     assert (far.node, far.address, far.port) == ("far-1", "10.9.0.1", 9000)
     assert far.tagged == (("lan", "10.9.0.2", 9001), ("wan", "198.51.100.7", 443))
     assert far.locality == Locality(region="eu", zone="eu-a", sub_zone="rack-7")
+    assert dict(far.node_meta)["external-node"] == "true"
     assert far.checks == ()
 
 
@@ -156,7 +160,76 @@ def test_newer_shapes() -> None:
         "own": Locality(region="us-west-1", zone="us-west-1a"),
         "of-node": Locality(region="us-west-1", zone="us-west-1b"),
     }
-    assert {one.id: one.port for one in answer.service.instances} == {"own": 8080, "of-node": 0}
+    assert {one.id: one.port for one in answer.service.instances} == {"own": 8080, "of-node": 8080}
+
+
+def test_a_service_with_several_ports() -> None:
+    answer = decode_service("api", recorded("health-ports-newer"))
+
+    (one,) = answer.service.instances
+    assert answer.problems == ()
+    assert (one.port, one.ports) == (8080, (("http", 8080), ("metrics", 9090)))
+
+
+PORTS = [
+    ([{"Name": "b", "Port": 2}, {"Name": "a", "Port": 1}], 0, (("a", 1), ("b", 2)), 2, 0),
+    ([{"Name": "a", "Port": 1}, {"Name": "b", "Port": 2, "Default": True}], 0, (("a", 1), ("b", 2)), 2, 0),
+    ([{"Name": "a", "Port": 1, "Default": True}], 80, (("a", 1),), 80, 0),
+    ([{"Name": "a", "Port": 1}, {"Name": "a", "Port": 2}], 0, (("a", 1),), 1, 1),
+    ([{"Name": "a:b", "Port": 1}, {"Name": "", "Port": 2}, {"Name": "x" * 64, "Port": 3}], 5, (), 5, 3),
+    ([{"Name": "a", "Port": "1"}, {"Name": "b", "Port": -7}, 8], 0, (("b", -7),), -7, 2),
+    ([{"Name": f"p{number:02}", "Port": number} for number in range(70)], 9, ..., 9, 6),
+    ("garbage", 5, (), 5, 1),
+    (None, 5, (), 5, 0),
+]
+
+
+@pytest.mark.parametrize(("given", "own", "named", "default", "lost"), PORTS)
+def test_ports_are_bounded_and_bad_ones_cost_themselves(
+    given: Any, own: int, named: Any, default: int, lost: int
+) -> None:
+    answer = decoded("user", row("user", port=own, Ports=given))
+
+    (one,) = answer.service.instances
+    assert one.port == default
+    assert one.ports == named if named is not ... else len(one.ports) == 64
+    assert len(answer.problems) == bool(lost)
+    if lost and given != "garbage":
+        assert f"{lost} of its Ports are beyond the limits" in answer.problems[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("node", "service", "tagged"),
+    [
+        ({"lan": "10.0.0.1", "wan": "1.2.3.4"}, {}, (("wan", "1.2.3.4", 0),)),
+        ({"wan": "10.0.0.1"}, {}, ()),
+        ({"wan": "1.2.3.4"}, {"Address": "10.0.0.9"}, ()),
+        (
+            {"wan": "1.2.3.4"},
+            {"TaggedAddresses": {"wan": {"Address": "5.6.7.8", "Port": 1}}},
+            (("wan", "5.6.7.8", 1),),
+        ),
+        ({"wan": 7}, {}, ()),
+        (None, {}, ()),
+    ],
+)
+def test_the_address_of_the_node_for_the_wan_is_that_of_a_service_without_one(
+    node: Any, service: dict[str, Any], tagged: Any
+) -> None:
+    one = row("user", **service)
+    one["Node"]["TaggedAddresses"] = node
+
+    assert decoded("user", one).service.instances[0].tagged == tagged
+
+
+def test_the_meta_of_a_node_is_bounded() -> None:
+    one = row("user")
+    one["Node"]["Meta"] = {f"k{number:03}": "v" for number in range(70)} | {"x": "y" * 513}
+
+    answer = decoded("user", one)
+
+    assert len(answer.service.instances[0].node_meta) == 64
+    assert "7 of its node's Meta are beyond the limits" in answer.problems[0].sentence
 
 
 # --- single fields
@@ -171,6 +244,8 @@ NULLS = {
     "Weights": None,
     "Locality": None,
     "TaggedAddresses": None,
+    "Ports": None,
+    "CreateIndex": None,
     "ModifyIndex": None,
 }
 
@@ -228,6 +303,7 @@ BAD_ROWS = {
     "text": "row",
     "number": 10**400,
     "empty": {},
+    "no port": {"Node": {"Node": "n2"}, "Service": {"Service": "user", "ID": "bad"}},
     "port as text": bad(Service_Port="80"),
     "port as float": bad(Service_Port=80.5),
     "port as bool": bad(Service_Port=True),
@@ -354,3 +430,13 @@ def test_a_mangled_recording_raises_nothing_but_unreadable(data: st.DataObject) 
     except Unreadable:
         return
     assert all(problem.source.isprintable() for problem in answer.problems)
+
+
+def test_an_instance_that_says_more_than_is_kept_is_marked():
+    def cut(**service: Any) -> bool:
+        return decoded("user", row("user", **service)).service.instances[0].cut
+
+    assert not cut(Tags=["a"], Meta={"k": "v"})
+    assert cut(Tags=["x" * 300])
+    assert cut(Tags=[str(number) for number in range(65)])
+    assert cut(Meta={"k": "v" * 600})
