@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from xds_server.consul.errors import Unreadable
-from xds_server.consul.rows import MAX_ID, Failure, Row, attempt, decode_row, instance_of, number
+from xds_server.consul.row_shape import Row, decode_row
+from xds_server.consul.rows import MAX_ID, Failure, attempt, instance_of, number
 from xds_server.consul.text import shown
 from xds_server.model.catalog import Instance, Service, is_service_name
 from xds_server.model.problem import Code, Problem

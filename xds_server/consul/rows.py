@@ -1,15 +1,25 @@
-"""One row of a health answer: its shape in JSON, and the Instance that it becomes; pure.
+"""The Instance that a row of a health answer becomes; pure.
 
-Unknown fields are skipped, and `null` is what Go makes of an empty list or map. Consul bounds Meta but
-neither tags nor names, so they are bounded here.
+Consul bounds Meta but neither tags nor names, so they are bounded here.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
+from xds_server.consul.row_shape import (
+    CheckShape,
+    Integer,
+    NodeShape,
+    NodeTaggedShape,
+    PortShape,
+    Row,
+    TaggedShape,
+    WeightsShape,
+)
 from xds_server.consul.text import shown
 from xds_server.model.catalog import Check, Instance, Locality, Status, Weights
 
@@ -20,74 +30,26 @@ _MAX_ADDRESS: Final = 256  # far longer than any IP address, so cutting never ma
 _MAX_TAGS: Final = 64
 _MAX_TAG: Final = 256
 _MAX_TAGGED: Final = 64
+_MAX_PORTS: Final = 64
+# A DNS label; it becomes part of the name of a cluster.
+_PORT_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 # Consul's own limits of Meta.
 _MAX_META: Final = 64
 _MAX_META_KEY: Final = 128
 _MAX_META_VALUE: Final = 512
 
-# Integers beyond 64 bits would become Python's unbounded ones.
-_Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _MAINTENANCE: Final = ("_node_maintenance", "_service_maintenance")
 _STATUS: Final = {"passing": Status.PASSING, "warning": Status.WARNING, "maintenance": Status.MAINTENANCE}
 # What a decoder raises for bytes that are not what they should be, besides RecursionError.
 _BAD: Final = (msgspec.DecodeError, UnicodeDecodeError)
 
 
-class _Locality(msgspec.Struct):
-    Region: str | None = None
-    Zone: str | None = None
-
-
-class _Tagged(msgspec.Struct):
-    Address: str
-    Port: _Int = 0
-
-
-class _Weights(msgspec.Struct):
-    Passing: _Int = 1
-    Warning: _Int = 1
-
-
-class _Check(msgspec.Struct):
-    CheckID: str | None = None
-    Status: str | None = None
-
-
-class _Node(msgspec.Struct):
-    Node: str
-    Address: str | None = None
-    Datacenter: str | None = None
-    Meta: dict[str, str] | None = None
-    Locality: _Locality | None = None
-
-
-class _Service(msgspec.Struct):
-    Service: str
-    ID: str | None = None
-    Kind: str | None = None
-    Address: str | None = None
-    Port: _Int | None = None
-    Tags: list[str] | None = None
-    Meta: dict[str, str] | None = None
-    Weights: _Weights | None = None
-    Locality: _Locality | None = None
-    # Garbage in these two does no harm, so they are read on their own.
-    TaggedAddresses: msgspec.Raw = msgspec.Raw(b"null")
-    ModifyIndex: msgspec.Raw = msgspec.Raw(b"0")
-
-
-class Row(msgspec.Struct):
-    """What is read of a row; the field names are Consul's."""
-
-    Node: _Node
-    Service: _Service
-    Checks: list[_Check] | None = None
-
-
-decode_row: Final = msgspec.json.Decoder(Row).decode
 _tagged: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_tagged_one: Final = msgspec.json.Decoder(_Tagged).decode
-_index: Final = msgspec.json.Decoder(_Int).decode
+_tagged_one: Final = msgspec.json.Decoder(TaggedShape).decode
+_node_tagged: Final = msgspec.json.Decoder(NodeTaggedShape | None).decode
+_port_list: Final = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+_port_one: Final = msgspec.json.Decoder(PortShape).decode
+_index: Final = msgspec.json.Decoder(Integer).decode
 
 
 def instance_of(row: Row, index: int) -> tuple[Instance, list[str]]:
@@ -97,32 +59,60 @@ def instance_of(row: Row, index: int) -> tuple[Instance, list[str]]:
     tags = _within(
         "tags", sorted(service.Tags or ()), lambda tag: len(tag.encode()) <= _MAX_TAG, _MAX_TAGS, cuts
     )
-    meta = _within(
-        "Meta",
-        sorted((service.Meta or {}).items()),
-        lambda pair: len(pair[0]) <= _MAX_META_KEY and len(pair[1]) <= _MAX_META_VALUE,
-        _MAX_META,
-        cuts,
-    )
-    weights = service.Weights or _Weights()
+    meta = _meta("Meta", service.Meta, cuts)
+    cut = bool(cuts)
+    ports, default = _ports(service.Ports, cuts)
+    weights = service.Weights or WeightsShape()
     instance = Instance(
         node=node.Node,
         id=service.ID or "",
         address=(service.Address or node.Address or "")[:_MAX_ADDRESS],
-        port=service.Port or 0,
-        tagged=_tagged_addresses(service.TaggedAddresses),
+        port=service.Port or default,
+        tagged=_tagged_addresses(row),
         tags=tags,
         meta=meta,
         weights=Weights(passing=weights.Passing, warning=weights.Warning),
         checks=tuple(sorted(_check(check) for check in row.Checks or ())),
+        node_meta=_meta("node's Meta", node.Meta, cuts),
+        ports=ports,
         datacenter=(node.Datacenter or "")[:MAX_ID],
         locality=_locality(row),
+        created=number(service.CreateIndex),
+        cut=cut,
         index=index,
     )
     return instance, cuts
 
 
-def _check(check: _Check) -> Check:
+def _meta(word: str, meta: dict[str, str] | None, cuts: list[str]) -> tuple[tuple[str, str], ...]:
+    return _within(
+        word,
+        sorted((meta or {}).items()),
+        lambda pair: len(pair[0]) <= _MAX_META_KEY and len(pair[1]) <= _MAX_META_VALUE,
+        _MAX_META,
+        cuts,
+    )
+
+
+def _ports(raw: msgspec.Raw, cuts: list[str]) -> tuple[tuple[tuple[str, int], ...], int]:
+    """Give the named ports of a service with several (Consul 1.22), and which of them is the default.
+
+    Without one that is marked, that is the first, as Consul has it.
+    """
+    read = attempt(_port_list, raw)
+    if isinstance(read, Failure):
+        cuts.append("its Ports are")
+        return (), 0
+    ones = [one for each in read or () if not isinstance(one := attempt(_port_one, each), Failure)]
+    named = {one.Name: one.Port for one in reversed(ones) if _PORT_NAME.fullmatch(one.Name)}
+    kept = _within("Ports", sorted(named.items()), lambda _: True, _MAX_PORTS, cuts)
+    if len(named) < len(read or ()):
+        cuts.append(f"{len(read or ()) - len(named)} of its Ports are")
+    marked = [one.Port for one in ones if one.Default] or [one.Port for one in ones]
+    return kept, marked[0] if marked else 0
+
+
+def _check(check: CheckShape) -> Check:
     check_id = (check.CheckID or "")[:MAX_ID]
     if check_id.partition(":")[0] in _MAINTENANCE:
         return Check(id=check_id, status=Status.MAINTENANCE)
@@ -144,17 +134,27 @@ def _cut(text: str | None) -> str:
     return (text or "")[:_MAX_META_KEY]
 
 
-def _tagged_addresses(raw: msgspec.Raw) -> tuple[tuple[str, str, int], ...]:
-    """Give the tagged addresses that can be read; they are extras, so the others are no problem."""
-    by_tag = attempt(_tagged, raw)
-    if isinstance(by_tag, Failure):
-        return ()
-    result = []
+def _tagged_addresses(row: Row) -> tuple[tuple[str, str, int], ...]:
+    """Give the tagged addresses that can be read; they are extras, so the others are no problem.
+
+    Where a service has no address of its own, its node's address for the WAN is the service's as well.
+    """
+    read = attempt(_tagged, row.Service.TaggedAddresses)
+    by_tag = {} if isinstance(read, Failure) else read
+    result = {}
     for tag in sorted(by_tag)[:_MAX_TAGGED]:
         one = attempt(_tagged_one, by_tag[tag])
         if not isinstance(one, Failure) and len(tag) <= _MAX_TAG:
-            result.append((tag, one.Address[:_MAX_ADDRESS], one.Port))
-    return tuple(result)
+            result[tag] = (one.Address[:_MAX_ADDRESS], one.Port)
+    wan = "" if row.Service.Address else _node_wan(row.Node)
+    if wan and wan != row.Node.Address:
+        result.setdefault("wan", (wan[:_MAX_ADDRESS], 0))
+    return tuple((tag, *result[tag]) for tag in sorted(result))
+
+
+def _node_wan(node: NodeShape) -> str:
+    read = attempt(_node_tagged, node.TaggedAddresses)
+    return "" if isinstance(read, Failure) or read is None else read.wan or ""
 
 
 def number(raw: msgspec.Raw) -> int:

@@ -19,7 +19,8 @@ from xds_server.translate.words.values import Misfit, quoted
 
 T = TypeVar("T")
 
-_PREFIX: Final = "urlprefix-"
+PREFIX: Final = "urlprefix-"
+"""What fabio's tags begin with."""
 
 _PROTOCOLS: Final = {"http": None, "grpc": Protocol.GRPC, "tcp": Protocol.TCP}
 
@@ -36,7 +37,7 @@ _CLOSING: Final = {
 
 def is_its(tag: str) -> bool:
     """Tell whether a tag is fabio's."""
-    return tag.startswith(_PREFIX)
+    return tag.startswith(PREFIX)
 
 
 def read(service: str, pieces: Pieces) -> Said:
@@ -65,19 +66,14 @@ class _Reader:
 
     def read(self, piece: Sign) -> None:
         """Read one tag."""
-        source, *given = piece.text.removeprefix(_PREFIX).split()[:20] or [""]
+        source, *given = piece.text.removeprefix(PREFIX).split() or [""]
         options = {name: value for name, _, value in (one.partition("=") for one in given)}
         self.words.setdefault(ENABLE, Stated(value=True, sign=piece))
-        name = f"{_PREFIX}{source}"
+        name = f"{PREFIX}{source}"
         try:
             protocol = _protocol(options)
             if protocol is not None:
                 self.words.setdefault("protocol", Stated(value=protocol, sign=piece))
-            if source.startswith(":"):
-                raise Misfit(
-                    f"opens port {source[1:]}, which a registration cannot; "
-                    "add a listener with protocol tcp and this service to the settings"
-                )
             for option in sorted(options):
                 self._check(option, piece)
             asked = _asked(source, options)
@@ -85,8 +81,7 @@ class _Reader:
             self.closed.add(name)
             self._note(piece, f"it {misfit}; the route is left out")
             return
-        if name not in self.closed:
-            self.routes[name] = AskedRoute(routes=(asked,), sign=piece)
+        self.routes[name] = AskedRoute(routes=(asked,), sign=piece)
 
     def _check(self, option: str, piece: Sign) -> None:
         if option in _WITHOUT:
@@ -114,6 +109,11 @@ def _protocol(options: Mapping[str, str]) -> Protocol | None:
 def _asked(source: str, options: Mapping[str, str]) -> Asked:
     """Give the route of a tag: fabio compares paths character by character from the beginning."""
     host, slash, path = source.partition("/")
+    if source.startswith(":"):
+        raise Misfit(
+            f"opens port {quoted(source[1:])}, which a registration cannot; "
+            "add a listener with protocol tcp and this service to the settings"
+        )
     if not slash:
         raise Misfit("has no slash, so it is not a route")
     match = _checked(values.prefix, f"/{path}")

@@ -1,4 +1,4 @@
-"""What services may have of what they ask for: only what the operator lets them claim, first come first kept."""
+"""What services may have of what they ask for: what the operator lets them claim, first come first kept."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -14,55 +14,43 @@ from xds_server.translate.words.values import quoted
 
 @dataclass(frozen=True, slots=True)
 class _Claimant:
-    """A service with one of its wishes."""
+    """A service with one of its wishes, and the place that it is about."""
 
     service: str
     wish: Wish
-
-    @property
-    def place(self) -> Place:
-        route = self.wish.route
-        return Place(listener=route.listener, host=route.host, match=route.match)
+    place: Place
 
 
-def grant(
-    wishes: Mapping[str, tuple[Wish, ...]],
-    registrations: Registrations,
-    owners: Owners,
-    listeners: frozenset[str] | None = None,
-) -> Granted:
+def grant(wishes: Mapping[str, tuple[Wish, ...]], registrations: Registrations, owners: Owners) -> Granted:
     """Decide on the wishes of every service.
 
     Without a claim of the operator that covers it a wish is denied. A place that two services ask for stays
     with the one of `owners` (who had what the last time), else goes to the one that was registered first,
-    else to the first by name. `listeners` are the names of all HTTP listeners; None leaves that unchecked.
+    else to the first by name. Where nothing changed hands, the new owners are the same object.
     """
     problems: list[Problem] = []
     claimants: list[_Claimant] = []
     for service in sorted(wishes):
         for wish in wishes[service]:
-            problem = _refused(service, wish, registrations, listeners)
-            if problem is None:
-                claimants.append(_Claimant(service, wish))
+            if any(_covers(claim, service, wish) for claim in registrations.claims):
+                claimants.append(_Claimant(service, wish, _place(wish)))
             else:
-                problems.append(problem)
+                problems.append(_denied(service, wish))
     kept, contested = _settled(claimants, owners)
+    now = {one.place: one.service for one in kept}
     return Granted(
         routes=_routes(kept),
-        owners=MappingProxyType({one.place: one.service for one in kept}),
+        owners=owners if now == owners else MappingProxyType(now),
         problems=(*problems, *contested),
     )
 
 
-def _refused(
-    service: str, wish: Wish, registrations: Registrations, listeners: frozenset[str] | None
-) -> Problem | None:
+def _place(wish: Wish) -> Place:
+    return Place(listener=wish.route.listener, host=wish.route.host, match=wish.route.match)
+
+
+def _denied(service: str, wish: Wish) -> Problem:
     route = wish.route
-    if listeners is not None and route.listener and route.listener not in listeners:
-        sentence = f"there is no HTTP listener {quoted(route.listener)}; the route is left out"
-        return Problem(code=Code.ROUTE_UNKNOWN_LISTENER, source=wish.source, sentence=sentence)
-    if any(_covers(claim, service, wish) for claim in registrations.claims):
-        return None
     host, path = quoted(route.host), quoted(route.match.path.value)
     sentence = (
         f"nothing in registrations.claims lets it have host {host} with path {path}; the operator can add "
@@ -122,7 +110,7 @@ def _settled(
         else:
             problems.append(_contested(one, other))
     every = (one for group in kept.values() for one in group)
-    return tuple(sorted(every, key=lambda one: _order(one))), tuple(problems)
+    return tuple(sorted(every, key=_order)), tuple(problems)
 
 
 def _precedence(one: _Claimant, owners: Owners) -> tuple[object, ...]:
@@ -132,7 +120,8 @@ def _precedence(one: _Claimant, owners: Owners) -> tuple[object, ...]:
 
 
 def _order(one: _Claimant) -> tuple[str, ...]:
-    return (one.place.host, one.service, one.wish.name, one.wish.source, repr(one.wish.route))
+    route = one.wish.route
+    return (route.host, one.service, one.wish.name, one.wish.source, route.match.path.value, route.listener)
 
 
 def _meet(one: str, other: str) -> bool:
@@ -145,8 +134,8 @@ def _contested(one: _Claimant, other: _Claimant) -> Problem:
         sentence = f"{other.wish.source} asks for host {host} with path {path} already; keep one of the two"
     else:
         sentence = (
-            f"host {host} with path {path} belongs to service {quoted(other.service)}, which keeps it as long "
-            f"as it asks for it; service {quoted(one.service)} does not get it: let one of them ask for another"
+            f"host {host} with path {path} belongs to service {quoted(other.service)}, which keeps it as "
+            f"long as it asks for it, and service {quoted(one.service)} does not get it: change one of them"
         )
     return Problem(code=Code.ROUTE_CONTESTED, source=one.wish.source, sentence=sentence)
 

@@ -2,9 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from xds_server.model.problem import Code, Problem
 from xds_server.translate.words import routes
@@ -12,8 +12,6 @@ from xds_server.translate.words.entries import Entry, entries
 from xds_server.translate.words.said import AskedRoute, Pieces, Said, Sign, Stated
 from xds_server.translate.words.schema import OPTIONS, ROUTE, WORDS
 from xds_server.translate.words.values import MAX_TEXT, Misfit, quoted
-
-T = TypeVar("T")
 
 MAX_ROUTES: Final = 32  # of one registration
 _LOOKED_AT: Final = 4  # unknown words of one registration, as finding what is near takes time
@@ -82,21 +80,21 @@ class _Reader:
         if word not in WORDS:
             return None
         try:
-            value = _parsed(WORDS[word].parse, entry.value)
+            value = WORDS[word].parse(_bounded(entry.value))
         except Misfit as misfit:
             self._note(Code.WORD_INVALID, entry.sign, f"{quoted(entry.value)} {misfit}; it is not used")
             return None
         return Stated(value=value, sign=entry.sign, overruled=tuple(self._overruled.get(word, ())))
 
     def _option(self, entry: Entry) -> None:
-        """Read an option of a route; one that is no good costs its route, which might take too much without."""
+        """Read an option of a route; one that is no good costs its route, which would be wider without."""
         name = max((one for one in self._routes if entry.word.startswith(f"{one}-")), key=len, default="")
         option = entry.word.removeprefix(f"{name}-") if name else entry.word
         if option not in OPTIONS or name not in self._routes:
             self._unknown.append((entry, name))
             return
         try:
-            self._options.setdefault(name, {})[option] = _parsed(OPTIONS[option].parse, entry.value)
+            self._options.setdefault(name, {})[option] = OPTIONS[option].parse(_bounded(entry.value))
         except Misfit as misfit:
             self._spoil(name, entry, f"{quoted(entry.value)} {misfit}")
 
@@ -109,11 +107,11 @@ class _Reader:
             words = [*WORDS, ROUTE, *options] if position < _LOOKED_AT else []
             near = next(iter(difflib.get_close_matches(entry.word, words, n=1)), "")
             sentence = "there is no such word, or no route of that name"
-            if near:
-                sentence += f"; did you mean {quoted(entry.spelt(near))}?"
             if route or near in options:
                 self._spoilt.add(route or options[near])
-                sentence += " Its route is left out, as this may have been meant to narrow it."
+                sentence += "; its route is left out, as this may have been meant to narrow it"
+            if near:
+                sentence += f"; did you mean {quoted(entry.spelt(near))}?"
             self._note(Code.WORD_UNKNOWN, entry.sign, sentence)
 
     def _asked_routes(self) -> dict[str, AskedRoute]:
@@ -124,7 +122,7 @@ class _Reader:
                 self._spoil(name, entry, f"is one more than the {MAX_ROUTES} routes that can be asked for")
                 break
             try:
-                asked = _parsed(lambda text, given=options: routes.asked(text, given), entry.value)
+                asked = routes.asked(_bounded(entry.value), options)
                 found[name] = AskedRoute(routes=(asked,), sign=entry.sign)
             except Misfit as misfit:
                 self._spoil(name, entry, f"{quoted(entry.value)} {misfit}")
@@ -150,7 +148,7 @@ def _refused_name(name: str) -> str:
     return ""
 
 
-def _parsed(parse: Callable[[str], T], text: str) -> T:
+def _bounded(text: str) -> str:
     if len(text) > MAX_TEXT:
         raise Misfit(f"has more than {MAX_TEXT} characters")
-    return parse(text)
+    return text

@@ -9,6 +9,7 @@ from xds_server.model.policy import Dialect
 from xds_server.translate.words import fabio, traefik
 from xds_server.translate.words.entries import is_own
 from xds_server.translate.words.said import Pieces, Sign
+from xds_server.translate.words.schema import META_PREFIX, TAG_PREFIX
 
 MOST_VOICES: Final = 64
 """How many different registrations of one service are read: reading a new one takes time."""
@@ -19,7 +20,8 @@ class Voice:
     """Instances whose registrations say the same.
 
     `passing` counts those with no check that is not passing, `count` all of them; `lowest` is the lowest
-    service id and its node; `created` the lowest CreateIndex, 0 where nobody says.
+    service id and its node; `created` the lowest CreateIndex, 0 where nobody says. With `cut` one of them
+    said more than is known.
     """
 
     pieces: Pieces
@@ -27,6 +29,20 @@ class Voice:
     count: int
     lowest: tuple[str, str]
     created: int
+    cut: bool
+
+
+_PREFIXES: Final = {Dialect.FABIO: fabio.PREFIX, Dialect.TRAEFIK: traefik.PREFIX}
+
+
+def is_silent(service: Service, dialects: frozenset[Dialect]) -> bool:
+    """Tell quickly whether no instance says anything, as is so for most services."""
+    tags = (TAG_PREFIX, *(_PREFIXES[dialect] for dialect in dialects))
+    return not any(
+        any(key.lower().startswith(META_PREFIX) for key, _ in instance.meta)
+        or any(tag.lower().startswith(tags) for tag in instance.tags)
+        for instance in service.instances
+    )
 
 
 def voices(service: Service, dialects: frozenset[Dialect]) -> tuple[Voice, ...]:
@@ -40,8 +56,6 @@ def voices(service: Service, dialects: frozenset[Dialect]) -> tuple[Voice, ...]:
 
 
 def _pieces(instance: Instance, dialects: frozenset[Dialect]) -> Pieces:
-    if not instance.meta and not instance.tags:
-        return ()
     meta = (Sign(key=key, text=text) for key, text in sorted(instance.meta))
     tags = (Sign(key="", text=tag) for tag in sorted(instance.tags))
     return (
@@ -66,4 +80,5 @@ def _voice(pieces: Pieces, instances: list[Instance]) -> Voice:
         count=len(instances),
         lowest=min((one.id, one.node) for one in instances),
         created=min((one.created for one in instances if one.created), default=0),
+        cut=any(one.cut for one in instances),
     )

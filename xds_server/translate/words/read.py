@@ -9,12 +9,14 @@ from xds_server.model.entries import Override
 from xds_server.model.policy import Dialect
 from xds_server.model.problem import Code, Problem
 from xds_server.translate.words import fabio, own, subsets, traefik
-from xds_server.translate.words.pieces import MOST_VOICES, Voice, voices
+from xds_server.translate.words.pieces import MOST_VOICES, Voice, is_silent, voices
 from xds_server.translate.words.said import NOTHING, Asked, AskedRoute, Pieces, Said, Stated, Wish, Words
 from xds_server.translate.words.schema import ENABLE, OWN_SUBSET, WORDS
 from xds_server.translate.words.values import quoted
 from xds_server.translate.words.vote import Ballot, Outcome, decide
 
+_MOST_PIECES: Final = 128  # of one registration; Consul's Meta has 64 pairs, and 64 tags are read
+_MOST_WISHES: Final = 64  # of one service
 _MOST_PROBLEMS: Final = 50  # of one service; a last one counts the rest
 
 
@@ -33,12 +35,12 @@ def read(service: Service, dialects: frozenset[Dialect]) -> Words:
     Meta goes over tags, and our own words over those of the `dialects`. Whatever cannot be understood or
     taken is a problem and nothing else.
     """
-    found = voices(service, dialects)
-    if not any(voice.pieces for voice in found):
+    if is_silent(service, dialects):
         return NOTHING
+    found = voices(service, dialects)
     heard = [_heard(service.name, voice, dialects) for voice in found[:MOST_VOICES]]
     chosen, problems = _words(service.name, heard)
-    wishes, contradictions = _wishes(service.name, heard)
+    wishes, contradictions = _wishes(service.name, heard) if _is_whole(found) else ((), [])
     parts, canary, too_many = subsets.parts(service.name, [one.said for one in heard])
     met = [problem for one in heard for problem in one.said.problems]
     met += [*problems, *contradictions, *too_many, *_unread(service.name, found)]
@@ -53,6 +55,13 @@ def read(service: Service, dialects: frozenset[Dialect]) -> Words:
     )
 
 
+def _is_whole(found: Sequence[Voice]) -> bool:
+    """Tell whether everything is read; what is not might restrict a route."""
+    if len(found) > MOST_VOICES:
+        return False
+    return all(len(voice.pieces) <= _MOST_PIECES and not voice.cut for voice in found)
+
+
 def _heard(service: str, voice: Voice, dialects: frozenset[Dialect]) -> _Heard:
     said = _said(service, voice.pieces, dialects)
     return _Heard(voice, said, subsets.subset_of(said))
@@ -60,6 +69,12 @@ def _heard(service: str, voice: Voice, dialects: frozenset[Dialect]) -> _Heard:
 
 def _said(service: str, pieces: Pieces, dialects: frozenset[Dialect]) -> Said:
     """Put together what our words and the dialects say; of two that say one thing the first counts."""
+    if len(pieces) > _MOST_PIECES:
+        sentence = (
+            f"an instance says more than {_MOST_PIECES} things; it is not listened to, and the service gets "
+            "no routes: register fewer"
+        )
+        return Said(problems=(_about(service, Code.WORD_INVALID, sentence),))
     parts = [own.read(service, pieces)]
     if Dialect.FABIO in dialects:
         parts.append(fabio.read(service, pieces))
@@ -68,7 +83,8 @@ def _said(service: str, pieces: Pieces, dialects: frozenset[Dialect]) -> Said:
     words: dict[str, Stated] = {}
     asked: dict[str, AskedRoute] = {}
     for part in parts:
-        words = {**part.words, **words}
+        for word, stated in part.words.items():
+            words[word] = _over(words[word], stated) if word in words else stated
         asked = {**part.routes, **asked}
     return Said(
         words=words,
@@ -76,6 +92,12 @@ def _said(service: str, pieces: Pieces, dialects: frozenset[Dialect]) -> Said:
         closed=frozenset(name for part in parts for name in part.closed),
         problems=tuple(problem for part in parts for problem in part.problems),
     )
+
+
+def _over(first: Stated, second: Stated) -> Stated:
+    if first.value == second.value:
+        return first
+    return replace(first, overruled=(*first.overruled, second.sign))
 
 
 def _words(service: str, heard: Sequence[_Heard]) -> tuple[dict[str, Outcome[Any]], list[Problem]]:
@@ -117,7 +139,11 @@ def _wishes(service: str, heard: Sequence[_Heard]) -> tuple[tuple[Wish, ...], li
             problems.extend(met)
             for wish in wishes:
                 wished.setdefault((name, wish.route), []).append(wish)
-    return tuple(_joined(wishes) for wishes in wished.values()), problems
+    found = tuple(_joined(wishes) for wishes in wished.values())
+    if len(found) > _MOST_WISHES:
+        sentence = f"asks for more than {_MOST_WISHES} routes; the last by name are left out"
+        problems.append(_about(service, Code.WORD_INVALID, sentence))
+    return tuple(sorted(found, key=lambda wish: (wish.name, wish.subset)))[:_MOST_WISHES], problems
 
 
 def _wishes_of(
@@ -154,9 +180,18 @@ def _unread(service: str, found: Sequence[Voice]) -> Iterator[Problem]:
     if len(found) > MOST_VOICES:
         sentence = (
             f"its instances say more than {MOST_VOICES} different things; those from "
-            f"{quoted(found[MOST_VOICES].lowest[0])} on are not listened to: register them all alike"
+            f"{quoted(found[MOST_VOICES].lowest[0])} on are not listened to, and it gets no routes: register "
+            "them all alike"
         )
-        yield Problem(code=Code.WORD_CONFLICT, source=f"service {quoted(service)}", sentence=sentence)
+        yield _about(service, Code.WORD_CONFLICT, sentence)
+
+    for voice in found:
+        if voice.cut:
+            sentence = (
+                f"the registration of {quoted(voice.lowest[0])} has more tags or Meta than are read, and one "
+                "of them might restrict a route, so the service gets no routes: register fewer, shorter ones"
+            )
+            yield _about(service, Code.WORD_INVALID, sentence)
 
 
 def _capped(service: str, problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -164,5 +199,8 @@ def _capped(service: str, problems: Iterable[Problem]) -> tuple[Problem, ...]:
     if len(each) <= _MOST_PROBLEMS:
         return each
     sentence = f"{len(each) - _MOST_PROBLEMS} more problems with its words are not listed"
-    rest = Problem(code=Code.WORD_INVALID, source=f"service {quoted(service)}", sentence=sentence)
-    return (*each[:_MOST_PROBLEMS], rest)
+    return (*each[:_MOST_PROBLEMS], _about(service, Code.WORD_INVALID, sentence))
+
+
+def _about(service: str, code: Code, sentence: str) -> Problem:
+    return Problem(code=code, source=f"service {quoted(service)}", sentence=sentence)

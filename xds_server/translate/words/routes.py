@@ -54,7 +54,12 @@ def stripped(path: PathMatch, off: str, before: str = "") -> str:
 
 
 def joined(path: PathMatch, to: str) -> str:
-    """Give what is written over a path match so that it meets what follows: `/v1` over `/api/` is `/v1/`."""
-    if path.kind is not PathKind.EXACT and path.value.endswith("/") and not to.endswith("/"):
-        return f"{to}/"
+    """Give what is written over a path match so that it meets what follows: `/v1` over `/api/` is `/v1/`.
+
+    Raises `Misfit` where that takes a regular expression that is too large.
+    """
+    if path.kind is PathKind.EXACT:
+        return to
+    if path.value.endswith("/"):
+        return to if to.endswith("/") else f"{to}/"
     return to

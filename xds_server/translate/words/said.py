@@ -12,8 +12,9 @@ from xds_server.model.problem import Problem
 from xds_server.model.route import AS_IT_IS, RouteMatch, Treatment
 from xds_server.translate.words.values import quoted
 
-
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._/:*@\[\]-]{1,80}", re.ASCII)
+
+_VALUE: Final = re.compile(r"[=\s]")
 
 
 def _shown(text: str) -> str:
@@ -22,7 +23,7 @@ def _shown(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Sign:
-    """The very piece of a registration that says something: a pair of Meta, or a tag (with an empty `key`)."""
+    """The very piece of a registration that says something: a pair of Meta, or a tag, which has no `key`."""
 
     key: str
     text: str
@@ -31,7 +32,7 @@ class Sign:
         """Name it in a source: `meta xds-route`, `tag xds.route`."""
         if self.key:
             return f"meta {_shown(self.key)}"
-        return f"tag {_shown(self.text.partition('=')[0])}"
+        return f"tag {_shown(_VALUE.split(self.text, 1)[0])}"
 
     @property
     def condition(self) -> str:

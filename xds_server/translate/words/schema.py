@@ -24,7 +24,7 @@ OWN_SUBSET: Final = frozenset({SUBSET, CANARY})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word about the service or the instance.
+    """What a word may say.
 
     `parse` raises `Misfit`; `field` is the field of `ServicePolicy` that it sets, empty for none; `flag`
     tells whether a tag may leave out its value, for `true`.
@@ -32,14 +32,6 @@ class Word:
 
     parse: Callable[[str], Any]
     field: str = ""
-    flag: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A word about one route, `<name>-<option>`; for the route without a name just `<option>`."""
-
-    parse: Callable[[str], Any]
     flag: bool = False
 
 
@@ -57,6 +49,7 @@ _PROTOCOLS: Final = {
 _HEALTH: Final = {"passing": OnWarning.DEGRADED, "warning": OnWarning.WEIGHT}
 
 WORDS: Final[dict[str, Word]] = {
+    # About the service, or the instance itself.
     ENABLE: Word(parse=values.boolean, flag=True),
     SUBSET: Word(parse=values.subset),
     CANARY: Word(parse=values.boolean, flag=True),
@@ -68,13 +61,14 @@ WORDS: Final[dict[str, Word]] = {
     "request-timeout": Word(parse=values.seconds, field="request_timeout"),
 }
 
-OPTIONS: Final[dict[str, Option]] = {
-    "strip": Option(parse=values.strip, flag=True),
-    "rewrite": Option(parse=values.target),
-    "timeout": Option(parse=values.seconds),
-    "retries": Option(parse=values.retries),
-    "methods": Option(parse=values.methods),
-    "headers": Option(parse=values.headers),
-    "priority": Option(parse=values.priority),
-    "listener": Option(parse=values.listener),
+OPTIONS: Final[dict[str, Word]] = {
+    # About one route: `<name>-<option>`; for the route without a name just `<option>`.
+    "strip": Word(parse=values.strip, flag=True),
+    "rewrite": Word(parse=values.target),
+    "timeout": Word(parse=values.seconds),
+    "retries": Word(parse=values.retries),
+    "methods": Word(parse=values.methods),
+    "headers": Word(parse=values.headers),
+    "priority": Word(parse=values.priority),
+    "listener": Word(parse=values.listener),
 }

@@ -16,7 +16,8 @@ from xds_server.translate.words.said import AskedRoute, Pieces, Said, Sign, Stat
 from xds_server.translate.words.schema import CANARY, ENABLE
 from xds_server.translate.words.values import Misfit, quoted
 
-_PREFIX: Final = "traefik."
+PREFIX: Final = "traefik."
+"""What Traefik's tags begin with, in small letters."""
 _PORT: Final = re.compile(
     r"(traefik\.http\.services\.[^.]+\.loadbalancer\.server\.port)=([0-9]{1,5})", re.IGNORECASE | re.ASCII
 )
@@ -29,7 +30,7 @@ _SERVER: Final = "loadbalancer.server."
 
 def is_its(tag: str) -> bool:
     """Tell whether a tag is Traefik's."""
-    return tag[: len(_PREFIX)].lower() == _PREFIX
+    return tag[: len(PREFIX)].lower() == PREFIX
 
 
 def without_own_port(tag: str, port: int) -> str:
@@ -116,10 +117,7 @@ class _Reader:
         sign = (options.get("rule") or next(iter(options.values())))[1]
         key = f"traefik.http.routers.{name}"
         try:
-            if self._in_mesh:
-                raise Misfit("is for an instance of the mesh, which a plain route cannot reach")
-            if self._twice:
-                raise Misfit(f"cannot be told, as {self._twice[0]} is there twice and differs")
+            self._check()
             self.routes[key] = AskedRoute(routes=asked_routes(name, self._tags), sign=sign)
         except Misfit as misfit:
             self.closed.add(key)
@@ -127,6 +125,12 @@ class _Reader:
             return
         for other, sentence in not_honoured(name, self._tags):
             self._note(other, sentence)
+
+    def _check(self) -> None:
+        if self._in_mesh:
+            raise Misfit("is for an instance of the mesh, which a plain route cannot reach")
+        if self._twice:
+            raise Misfit(f"cannot be told, as {self._twice[0]} is there twice and differs")
 
     def _note(self, sign: Sign, sentence: str) -> None:
         source = f"service {quoted(self._tags.service)} {sign}"

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from xds_server.model.policy import HashKind, HashOn
 from xds_server.model.route import PathKind, PathMatch, Retries, TextKind, TextMatch
+from xds_server.translate.regex_size import MOST, program_size
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ _MAX_HOST: Final = 253
 # RFC 3986, 3.3, without the star, which would look like a pattern: what a path holds on the wire, no query.
 _PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()+,;=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 _MAX_PATH: Final = 256
-# Envoy compares paths as they come unless it is told to tidy them, so these would mean less than they seem to.
+# Envoy compares paths as they come unless it is told to tidy them, so these would mean less than they seem.
 _TWISTED: Final = re.compile(r"//|/\.{1,2}(?:/|\Z)|%2[EeFf]", re.ASCII)
 _LISTENER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?", re.ASCII)
 _SUBSET: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -131,7 +132,8 @@ def path(text: str) -> PathMatch:
 def prefix(text: str) -> PathMatch:
     """Read what paths begin with, character by character."""
     plain = plain_path(text)
-    return PathMatch() if plain == "/" else PathMatch(kind=PathKind.PREFIX, value=plain)
+    # With a slash at the end it is whole segments, as the settings write it.
+    return PathMatch(kind=PathKind.SEGMENTS if plain.endswith("/") else PathKind.PREFIX, value=plain)
 
 
 def target(text: str) -> str:
@@ -177,6 +179,9 @@ def methods(text: str) -> tuple[str, ...]:
     found = sorted({item.upper() for item in _items(text)})
     if not all(_METHOD.fullmatch(item) for item in found):
         raise Misfit("does not list methods, as in GET,POST")
+    # They become one regular expression, and one that is too large costs all routes of a listener.
+    if program_size("|".join(found)) > MOST:
+        raise Misfit("lists more methods, or longer ones, than Envoy takes")
     return tuple(found)
 
 

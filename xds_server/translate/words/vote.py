@@ -48,9 +48,9 @@ def decide(service: str, ballots: Iterable[Ballot[T]]) -> Outcome[T]:
     if not others:
         return Outcome(value=value, sign=winner.sign)
     sentence = (
-        f"its instances disagree: what {quoted(winner.voice.lowest[0])} says counts, "
-        f"as more passing instances say it or its id is the lowest, and what {quoted(others[0].voice.lowest[0])} "
-        f"says does not; register them all alike"
+        f"its instances disagree: what {quoted(winner.voice.lowest[0])} says counts, as more passing ones "
+        f"say it or its id is the lowest, and what {quoted(others[0].voice.lowest[0])} says does not; "
+        "register them all alike"
     )
     problem = Problem(
         code=Code.WORD_CONFLICT, source=f"service {quoted(service)} {winner.sign}", sentence=sentence
