@@ -24,6 +24,10 @@ services:
         checks: [{id: z, status: warning}, {id: b, status: strange}]
         locality: {region: r, zone: z, sub_zone: s}
         tagged: {wan: {address: 1.2.3.4, port: 1}, lan: {address: x}}
+        node_meta: {rack: "7"}
+        ports: {metrics: 9090, http: 80}
+        created: 12
+      - {address: 10.0.0.3, ports: {http: 8080, admin: 1}}
   "on": {}
 """
 
@@ -39,6 +43,14 @@ def test_everything_consul_says_can_be_said(tmp_path):
         [
             Instance(node="node-1", id="user-1", address="10.0.0.2", port=0, datacenter="dc2"),
             Instance(
+                node="node-3",
+                id="user-3",
+                address="10.0.0.3",
+                port=8080,
+                ports=(("admin", 1), ("http", 8080)),
+                datacenter="dc2",
+            ),
+            Instance(
                 node="n",
                 id="a",
                 address="10.0.0.1",
@@ -48,6 +60,9 @@ def test_everything_consul_says_can_be_said(tmp_path):
                 meta=(("a", "1"), ("k", "v")),
                 weights=Weights(passing=3, warning=0),
                 checks=(Check(id="b", status=Status.CRITICAL), Check(id="z", status=Status.WARNING)),
+                node_meta=(("rack", "7"),),
+                ports=(("http", 80), ("metrics", 9090)),
+                created=12,
                 datacenter="dc2",
                 locality=Locality(region="r", zone="z", sub_zone="s"),
             ),
@@ -55,6 +70,13 @@ def test_everything_consul_says_can_be_said(tmp_path):
     )
 
     assert read(tmp_path, WHOLE) == Catalog.of("dc2", [expected, Service(name="on")])
+
+
+def test_the_name_of_a_port_may_be_part_of_the_name_of_a_cluster(tmp_path):
+    text = "services: {a: {instances: [{address: x, ports: {'a:b': 1}}]}}"
+
+    with pytest.raises(CatalogFileError, match=r'"a:b" does not match'):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize("status", list(Status))

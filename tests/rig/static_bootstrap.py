@@ -23,6 +23,8 @@ def static_bootstrap(snapshot: Snapshot) -> str:
     """Give the bootstrap as JSON. Private keys are in it in clear."""
     found = {type_url: _messages(snapshot, type_url) for type_url in TypeUrl}
     for cluster in found[TypeUrl.CLUSTER].values():
+        if "load_assignment" in cluster:
+            continue
         del cluster["eds_cluster_config"]
         cluster["type"] = "STATIC"
         cluster["load_assignment"] = found[TypeUrl.ENDPOINTS][cluster["name"]]

@@ -7,7 +7,7 @@ be used is decided where endpoints are made, as for Consul's answers.
 import asyncio
 import logging
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -28,6 +28,8 @@ from xds_server.runtime.latest import Latest
 from xds_server.telemetry import Event, log
 
 _LIMIT: Final = 64 * 1024 * 1024
+# A DNS label, as in Consul's answers: it becomes part of the name of a cluster.
+_PortName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
 _STATUSES: Final = {status.value: status for status in Status}
 
 
@@ -75,6 +77,9 @@ class InstanceShape(Struct, frozen=True):
     status: str = ""
     locality: LocalityShape = LocalityShape()
     tagged: dict[str, TaggedShape] = {}
+    node_meta: dict[str, str] = {}
+    ports: dict[_PortName, int] = {}
+    created: int = 0
 
 
 class ServiceShape(Struct, frozen=True):
@@ -156,16 +161,19 @@ def _instance(shape: InstanceShape, service: str, position: int, datacenter: str
         node=shape.node or f"node-{position}",
         id=identity,
         address=shape.address,
-        port=shape.port,
+        port=shape.port or next(iter(shape.ports.values()), 0),
         tagged=tuple(sorted((tag, one.address, one.port) for tag, one in shape.tagged.items())),
         tags=shape.tags,
         meta=tuple(sorted(shape.meta.items())),
         weights=Weights(passing=shape.weights.passing, warning=shape.weights.warning),
         checks=tuple(sorted(checks)),
+        node_meta=tuple(sorted(shape.node_meta.items())),
+        ports=tuple(sorted(shape.ports.items())),
         datacenter=shape.datacenter or datacenter,
         locality=Locality(
             region=shape.locality.region, zone=shape.locality.zone, sub_zone=shape.locality.sub_zone
         ),
+        created=shape.created,
     )
 
 

@@ -36,6 +36,16 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What can be said of an address whatever the settings are; `never` is why none of them allows it."""
+
+    address: Address
+    text: str
+    is_loopback: bool
+    never: str
+
+
 class EndpointRules:
     """An `EndpointPolicy` made ready to be asked once for every endpoint."""
 
@@ -50,13 +60,13 @@ class EndpointRules:
 
         IPv4-mapped IPv6 addresses become plain IPv4, as the rules have to see through them.
         """
-        parsed = _parse(address)
-        if parsed is None:
+        known = _known(address)
+        if known is None:
             return _no_address(address)
         if refusal := self._refused_port(port):
             return refusal
-        reason = self._denied(parsed) or self._denied_behind(parsed)
-        return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else str(parsed)
+        reason = self._denied(known)
+        return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else known.text
 
     def check_name(self, name: str, port: int) -> str | Refusal:
         """Give a host name that the proxy may resolve, or why it may not; see `hostnames.host_name`.
@@ -86,23 +96,14 @@ class EndpointRules:
             )
         return None
 
-    def _denied_behind(self, address: Address) -> str:
-        """Look through an address that a translator turns into another."""
-        behind = _behind_translator(address) if isinstance(address, IPv6Address) else None
-        if behind is None:
-            return ""
-        reason = "is a loopback address" if behind.is_loopback else _never(behind)
-        return reason and f"leads to {behind}, which {reason}"
-
-    def _denied(self, address: Address) -> str:
-        if address.is_loopback:
-            if not self._allow_loopback:
-                return f"is a loopback address; {_LOOPBACK}"
-        elif reason := _never(address):
-            return reason
-        if any(address in network for network in self._deny):
+    def _denied(self, known: _Known) -> str:
+        if known.is_loopback and not self._allow_loopback:
+            return f"is a loopback address; {_LOOPBACK}"
+        if known.never:
+            return known.never
+        if any(known.address in network for network in self._deny):
             return "is in endpoints.deny"
-        if self._allow and not any(address in network for network in self._allow):
+        if self._allow and not any(known.address in network for network in self._allow):
             return "is not in endpoints.allow"
         return ""
 
@@ -120,6 +121,13 @@ def _no_address(text: str) -> Refusal:
 
 
 @lru_cache(maxsize=65_536)
+def _known(text: str) -> _Known | None:
+    address = _parse(text)
+    if address is None:
+        return None
+    return _Known(address, str(address), address.is_loopback, _never(address) or _never_behind(address))
+
+
 def _parse(text: str) -> Address | None:
     """Read an IP address; None for anything else, and for a scoped IPv6 address."""
     try:
@@ -140,7 +148,15 @@ def _behind_translator(address: IPv6Address) -> IPv4Address | None:
     return address.sixtofour
 
 
-@lru_cache(maxsize=65_536)
+def _never_behind(address: Address) -> str:
+    """Say why no setting allows what an address leads to, or nothing."""
+    behind = _behind_translator(address) if isinstance(address, IPv6Address) else None
+    if behind is None:
+        return ""
+    reason = "is a loopback address" if behind.is_loopback else _never(behind)
+    return reason and f"leads to {behind}, which {reason}"
+
+
 def _never(address: Address) -> str:
     """Say why no setting allows an address, or nothing."""
     if address.is_unspecified:

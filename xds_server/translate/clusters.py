@@ -13,7 +13,7 @@ from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpPro
 from envoy.type.v3.percent_pb2 import Percent
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.wrappers_pb2 import UInt32Value
+from google.protobuf.wrappers_pb2 import UInt32Value, UInt64Value
 
 from xds_server.model.policy import CircuitBreakers, LbPolicy, Protocol, ServicePolicy
 from xds_server.model.types import TypeUrl
@@ -99,7 +99,10 @@ def _cluster(spec: ClusterSpec) -> Cluster:
         typed_extension_protocol_options=_PROTOCOL_OPTIONS[policy.protocol],
         circuit_breakers=_circuit_breakers(policy.circuit_breakers),
     )
-    _balance(message, policy)
+    if (ring := ring_size(policy)) is not None:
+        message.ring_hash_lb_config.CopyFrom(ring)
+    if (choices := choice_count(policy)) is not None:
+        message.least_request_lb_config.choice_count.CopyFrom(choices)
     if policy.outlier_detection is not None:
         message.outlier_detection.CopyFrom(outlier_detection(policy.outlier_detection))
     if policy.tls is not None:
@@ -111,17 +114,25 @@ def _tls_references(policy: ServicePolicy) -> tuple[Reference, ...]:
     return upstream_references(policy.tls) if policy.tls else ()
 
 
-def _balance(message: Cluster, policy: ServicePolicy) -> None:
-    """Set what is particular to a load balancing policy, within what Envoy takes: it may come from Consul."""
-    if policy.lb_policy is LbPolicy.LEAST_REQUEST and policy.choices is not None:
-        message.least_request_lb_config.choice_count.value = max(_LEAST_CHOICES, policy.choices)
+def choice_count(policy: ServicePolicy) -> UInt32Value | None:
+    """Give how many instances least request compares, within what Envoy takes; None leaves it to Envoy."""
+    if policy.lb_policy is not LbPolicy.LEAST_REQUEST or policy.choices is None:
+        return None
+    return UInt32Value(value=max(_LEAST_CHOICES, policy.choices))
+
+
+def ring_size(policy: ServicePolicy) -> Cluster.RingHashLbConfig | None:
+    """Give the size of a ring, within what Envoy takes: it may come from Consul. None leaves it to Envoy."""
     least, most = policy.ring_size
     if policy.lb_policy is not LbPolicy.RING_HASH or (least, most) == (None, None):
-        return
+        return None
     bound = _LARGEST_RING if most is None else min(max(most, 1), _LARGEST_RING)
-    ring = message.ring_hash_lb_config
-    ring.maximum_ring_size.value = bound
-    ring.minimum_ring_size.value = min(_ENVOY_LEAST_RING if least is None else max(least, 1), bound)
+    return Cluster.RingHashLbConfig(
+        maximum_ring_size=UInt64Value(value=bound),
+        minimum_ring_size=UInt64Value(
+            value=min(_ENVOY_LEAST_RING if least is None else max(least, 1), bound)
+        ),
+    )
 
 
 def _circuit_breakers(policy: CircuitBreakers) -> EnvoyCircuitBreakers | None:

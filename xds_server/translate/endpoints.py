@@ -21,7 +21,7 @@ from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.meaning import ClusterSpec
 from xds_server.translate.packing import Draft, draft
 from xds_server.translate.places import Places
-from xds_server.translate.targets import Target, targets
+from xds_server.translate.targets import Priorities, Target, targets
 
 # Envoy's default of 140 gives the next priority a share as soon as less than 72 % of one is healthy (Envoy,
 # "Priority levels"). With this it gets one only when none is, as long as one has fewer than 1,000 instances.
@@ -41,12 +41,12 @@ def assignment(
     return assigned(spec.name, priorities), problems
 
 
-def assigned(cluster: str, priorities: Sequence[Sequence[Target]]) -> Draft:
+def assigned(cluster: str, priorities: Priorities) -> Draft:
     """Give the ClusterLoadAssignment of a cluster from its endpoints by priority."""
     return draft(TypeUrl.ENDPOINTS, cluster, load_assignment(cluster, priorities))
 
 
-def load_assignment(cluster: str, priorities: Sequence[Sequence[Target]]) -> ClusterLoadAssignment:
+def load_assignment(cluster: str, priorities: Priorities) -> ClusterLoadAssignment:
     """Give the same as a message, localities in sorted order."""
     message = ClusterLoadAssignment(
         cluster_name=cluster,

@@ -4,8 +4,6 @@ A gRPC client takes a cluster whole or not at all (gRFC A27, "CDS"), and refuses
 balancing policy that it does not know. It speaks HTTP/2 to every instance, whatever the cluster says.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
@@ -21,6 +19,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from xds_server.model.policy import LbPolicy, ServicePolicy
 from xds_server.model.types import TypeUrl
 from xds_server.translate import names
+from xds_server.translate.clusters import choice_count, ring_size
 from xds_server.translate.outlier import outlier_detection
 from xds_server.translate.packing import Draft, Reference, draft, pack
 from xds_server.translate.sources import ADS
@@ -36,7 +35,7 @@ def cluster(service: str, policy: ServicePolicy) -> Draft:
 
     Of the circuit breakers gRPC knows `max_requests` (gRFC A32), of outlier detection success rate and
     failure percentage (gRFC A50); other fields of the latter it ignores. Load is reported to this server
-    (gRFC A27, "LRS").
+    (gRFC A27, "LRS"). Random balancing, which gRPC does not have, becomes round robin.
     """
     name = names.cluster(service)
     message = Cluster(
@@ -46,14 +45,22 @@ def cluster(service: str, policy: ServicePolicy) -> Draft:
         lb_policy=Cluster.RING_HASH if policy.lb_policy in HASHED else Cluster.ROUND_ROBIN,
         lrs_server=_REPORTS,
     )
-    if policy.lb_policy in _POLICIES:
-        message.load_balancing_policy.CopyFrom(_POLICIES[policy.lb_policy])
+    if policy.lb_policy is LbPolicy.LEAST_REQUEST:
+        message.load_balancing_policy.CopyFrom(_least_request(policy))
+    if (ring := ring_size(policy)) is not None:
+        message.ring_hash_lb_config.CopyFrom(ring)
     if policy.circuit_breakers.max_requests is not None:
         limit = UInt32Value(value=policy.circuit_breakers.max_requests)
         message.circuit_breakers.thresholds.append(CircuitBreakers.Thresholds(max_requests=limit))
     if policy.outlier_detection is not None:
         message.outlier_detection.CopyFrom(outlier_detection(policy.outlier_detection))
     return draft(TypeUrl.CLUSTER, name, message, (Reference(TypeUrl.ENDPOINTS, name),))
+
+
+def _least_request(policy: ServicePolicy) -> LoadBalancingPolicy:
+    """Ask for least request, which Java and Go know and C-core does not (gRFC A48)."""
+    least = LeastRequest(choice_count=choice_count(policy))
+    return _listed(WrrLocality(endpoint_picking_policy=_listed(least, RoundRobin())))
 
 
 def _listed(*policies: Message) -> LoadBalancingPolicy:
@@ -68,14 +75,3 @@ def _listed(*policies: Message) -> LoadBalancingPolicy:
             for policy in policies
         ]
     )
-
-
-# What is in no list goes by `lb_policy` alone: random has no like in gRPC and becomes round robin. Java and
-# Go know least request, C-core does not (gRFC A48).
-_POLICIES: Final[Mapping[LbPolicy, LoadBalancingPolicy]] = MappingProxyType(
-    {
-        LbPolicy.LEAST_REQUEST: _listed(
-            WrrLocality(endpoint_picking_policy=_listed(LeastRequest(), RoundRobin()))
-        )
-    }
-)

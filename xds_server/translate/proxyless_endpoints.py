@@ -9,48 +9,42 @@ gRPC takes no endpoint that is not healthy and knows no panic threshold, so what
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
 
 from xds_server.model.catalog import Locality, Service
-from xds_server.model.policy import Hostnames, ServicePolicy
+from xds_server.model.policy import Hostnames
 from xds_server.model.problem import Problem
-from xds_server.translate import names
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.endpoints import assigned
-from xds_server.translate.meaning import ClusterSpec, Pick
+from xds_server.translate.meaning import ClusterSpec
 from xds_server.translate.packing import Draft
 from xds_server.translate.places import Places
 from xds_server.translate.proxyless_clusters import HASHED
-from xds_server.translate.targets import Target, targets
+from xds_server.translate.targets import Priorities, Target, targets
 
 Level: TypeAlias = tuple[Target, ...]
-Levels: TypeAlias = tuple[Level, ...]
-
-_HERE: Final = Places(own="")
 
 
 def assignment(
-    service: Service, policy: ServicePolicy, rules: EndpointRules, places: Places = _HERE
+    spec: ClusterSpec, services: Sequence[Service], rules: EndpointRules, places: Places
 ) -> tuple[Draft, tuple[Problem, ...]]:
-    """Give the ClusterLoadAssignment of a service for gRPC clients, and why any instance was left out.
+    """Give the ClusterLoadAssignment of a cluster for gRPC clients, and why any instance was left out.
 
+    `services` are those of the cluster's picks, in their order, and `places` says how far they are.
     gRPC resolves no host name of an endpoint (gRFC A27, "EDS").
     """
-    spec = ClusterSpec(
-        name=names.cluster(service.name),
-        policy=replace(policy, hostnames=Hostnames.DROP),
-        picks=(Pick(service=service.name),),
-    )
-    listed, problems = targets(spec, (service,), rules, places)
+    policy = replace(spec.policy, hostnames=Hostnames.DROP)
+    listed, problems = targets(replace(spec, policy=policy), services, rules, places)
     levels = _in_rotation(listed, policy.panic_threshold)
     fit = _in_one_locality if policy.lb_policy in HASHED else _by_weight
-    return assigned(spec.name, [fit(level) for level in levels]), problems
+    return assigned(spec.name, tuple(fit(level) for level in levels)), problems
 
 
-def _in_rotation(listed: Levels, panic_threshold: int) -> Levels:
+def _in_rotation(listed: Priorities, panic_threshold: int) -> Priorities:
     """Give the endpoints that take traffic, by priority and without gaps, which gRPC refuses.
 
     They are the healthy ones; after them, as Envoy does, the degraded ones; and all where nowhere enough are
@@ -66,7 +60,7 @@ def _in_rotation(listed: Levels, panic_threshold: int) -> Levels:
     return tuple(tuple(replace(one, status=HealthStatus.HEALTHY) for one in level) for level in listed)
 
 
-def _with(listed: Levels, status: HealthStatus) -> Levels:
+def _with(listed: Priorities, status: HealthStatus) -> Priorities:
     found = (tuple(one for one in level if one.status == status) for level in listed)
     return tuple(
         tuple(replace(one, status=HealthStatus.HEALTHY) for one in level) for level in found if level

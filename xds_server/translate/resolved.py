@@ -6,6 +6,8 @@ endpoints then costs no new cluster, and no connection.
 
 from collections.abc import Sequence
 
+from envoy.config.core.v3.health_check_pb2 import HealthStatus
+
 from xds_server.model.catalog import Service
 from xds_server.model.problem import Problem
 from xds_server.translate import clusters, endpoints
@@ -13,7 +15,7 @@ from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.meaning import ClusterSpec
 from xds_server.translate.packing import Draft
 from xds_server.translate.places import Places
-from xds_server.translate.targets import targets
+from xds_server.translate.targets import Priorities, targets
 
 
 def cluster(
@@ -21,6 +23,23 @@ def cluster(
 ) -> tuple[tuple[Draft, ...], tuple[Problem, ...]]:
     """Give the cluster, and, if Envoy resolves none of its endpoints, these; and why any was left out."""
     priorities, problems = targets(spec, services, rules, places)
-    if any(target.is_name for found in priorities for target in found):
-        return (clusters.dns_cluster(spec, endpoints.load_assignment(spec.name, priorities)),), problems
+    if any(target.is_name for level in priorities for target in level):
+        assignment = endpoints.load_assignment(spec.name, _without_early_panic(priorities))
+        return (clusters.dns_cluster(spec, assignment),), problems
     return (clusters.cluster(spec), endpoints.assigned(spec.name, priorities)), problems
+
+
+def _without_early_panic(priorities: Priorities) -> Priorities:
+    """Leave unhealthy IP addresses out where a name is in rotation.
+
+    Envoy takes a cluster into use as soon as one of its endpoints is resolved, which an IP address is at
+    once: with an unhealthy one alone it would panic, and send requests there until the names are resolved.
+    """
+    in_rotation = [one for level in priorities for one in level if one.status != HealthStatus.UNHEALTHY]
+    if not any(one.is_name for one in in_rotation):
+        return priorities
+    kept = (
+        tuple(one for one in level if one.is_name or one.status != HealthStatus.UNHEALTHY)
+        for level in priorities
+    )
+    return tuple(level for level in kept if level)

@@ -37,6 +37,9 @@ class Target:
     locality: Locality
 
 
+Priorities: TypeAlias = tuple[tuple[Target, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     rank: Rank
@@ -47,7 +50,7 @@ class _Found:
 
 def targets(
     spec: ClusterSpec, services: Sequence[Service], rules: EndpointRules, places: Places
-) -> tuple[tuple[tuple[Target, ...], ...], tuple[Problem, ...]]:
+) -> tuple[Priorities, tuple[Problem, ...]]:
     """Give the endpoints of a cluster, a tuple for each priority, and why any instance was left out.
 
     `services` are those of the cluster's picks, in their order. No priority is empty.
@@ -75,7 +78,7 @@ class _Gathering:
         for rank, instance in sorted(ranked, key=lambda pair: pair[0]):
             self._take(rank, pick, service.name, instance)
 
-    def priorities(self) -> tuple[tuple[Target, ...], ...]:
+    def priorities(self) -> Priorities:
         """Give what was found by rank, without gaps, each in the order of its addresses."""
         by_rank: dict[Rank, list[Target]] = {}
         for key in sorted(self._found):
