@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
+from xds_server.model.catalog import is_service_name
 from xds_server.model.proxy import Client, Group, Proxy
 from xds_server.translate.addresses import MAX_PORT
-from xds_server.translate.names import ADMIN_PORT_METADATA
+from xds_server.translate.names import ADMIN_PORT_METADATA, GATEWAY_METADATA
 
 MAX_NODE_TEXT: Final = 512
 """How many characters a node's id may have; other texts of a node are cut to it (P-117)."""
@@ -33,7 +34,10 @@ def proxy_of(node: Any, *, delta: bool) -> Proxy:
         cluster=node.cluster[:MAX_NODE_TEXT],
         agent=f"{node.user_agent_name} {_version(node)}".strip()[:MAX_NODE_TEXT],
         group=Group(
-            client=client, admin_port=_admin_port(node), on_demand=delta and not _refuses_on_demand(node)
+            client=client,
+            admin_port=_admin_port(node),
+            on_demand=delta and not _refuses_on_demand(node),
+            gateway=_gateway(node) if client is Client.ENVOY else "",
         ),
     )
 
@@ -51,6 +55,14 @@ def _refuses_on_demand(node: Any) -> bool:
     version = node.user_agent_build_version.version
     told = node.user_agent_name == "envoy" and node.HasField("user_agent_build_version")
     return told and (version.major_number, version.minor_number) < _VHDS_OVER_ADS
+
+
+def _gateway(node: Any) -> str:
+    """Give the gateway service of Consul that this proxy says it is an instance of; empty for none."""
+    if GATEWAY_METADATA not in node.metadata.fields:
+        return ""
+    name = str(node.metadata.fields[GATEWAY_METADATA].string_value)
+    return name if is_service_name(name) else ""
 
 
 def _admin_port(node: Any) -> int | None:

@@ -10,10 +10,12 @@ from envoy.config.core.v3.address_pb2 import Address, SocketAddress
 from envoy.config.core.v3.base_pb2 import DataSource, Node, TransportSocket
 from envoy.config.core.v3.base_pb2 import Locality as EnvoyLocality
 from envoy.config.core.v3.config_source_pb2 import ApiConfigSource, ApiVersion, ConfigSource
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.core.v3.grpc_service_pb2 import GrpcService
 from envoy.config.core.v3.protocol_pb2 import Http2ProtocolOptions, KeepaliveSettings
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.network.dns_resolver.cares.v3.cares_dns_resolver_pb2 import CaresDnsResolverConfig
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import SubjectAltNameMatcher as SanMatcher
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, UpstreamTlsContext
@@ -21,11 +23,20 @@ from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpPro
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.wrappers_pb2 import UInt32Value, UInt64Value
 
 from xds_server.model.catalog import Locality
 from xds_server.translate import names
 from xds_server.translate.packing import duration, pack
 from xds_server.translate.sources import ADS
+
+# By default a name server that does not answer is asked for 90 s, in which a new Envoy is not ready.
+_IMPATIENT_RESOLVER: Final = TypedExtensionConfig(
+    name="envoy.network.dns_resolver.cares",
+    typed_config=pack(
+        CaresDnsResolverConfig(query_timeout_seconds=UInt64Value(value=1), query_tries=UInt32Value(value=2))
+    ),
+)
 
 _LOOPBACK: Final = "127.0.0.1"
 _NOT_SAID: Final = Locality()
@@ -46,7 +57,8 @@ class BootstrapOptions:
     """Who the Envoy is, and where it finds this server: one or more replicas as (host, port).
 
     The admin interface can read and change everything of the Envoy, so it is on loopback by default. With
-    `load_stats` the Envoy reports the requests it sends, and its 60 kB node each time (envoy#31317).
+    `load_stats` the Envoy reports the requests it sends, and its 60 kB node each time (envoy#31317). A
+    `gateway` is the service of Consul whose gateway entry decides on the listeners.
     """
 
     id: str
@@ -56,6 +68,7 @@ class BootstrapOptions:
     admin_port: int = 19000
     delta: bool = True
     load_stats: bool = False
+    gateway: str = ""
     locality: Locality = _NOT_SAID
     tls: ChannelTls | None = None
 
@@ -64,6 +77,8 @@ def bootstrap(options: BootstrapOptions) -> Bootstrap:
     """Give the bootstrap of an Envoy whose clusters and listeners come from this server over ADS."""
     metadata = Struct()
     metadata.update({names.ADMIN_PORT_METADATA: options.admin_port})
+    if options.gateway:
+        metadata.update({names.GATEWAY_METADATA: options.gateway})
     node = Node(id=options.id, cluster=options.cluster, metadata=metadata)
     if options.locality != _NOT_SAID:
         node.locality.CopyFrom(EnvoyLocality(**asdict(options.locality)))
@@ -78,6 +93,7 @@ def bootstrap(options: BootstrapOptions) -> Bootstrap:
     if options.load_stats:
         message.cluster_manager.load_stats_config.CopyFrom(_load_stats())
     message.static_resources.clusters.append(_xds_cluster(options))
+    message.typed_dns_resolver_config.CopyFrom(_IMPATIENT_RESOLVER)
     return message
 
 

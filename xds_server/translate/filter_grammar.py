@@ -23,7 +23,8 @@ _EMPTY: Final = re.compile(r"\s+is\s+(not\s+)?empty(?![A-Za-z0-9_])")
 _IN: Final = re.compile(r"\s+(not\s+)?in\s+")
 _AND: Final = re.compile(r"\s+and\s+")
 _OR: Final = re.compile(r"\s+or\s+")
-_NOT: Final = re.compile(r"not\s+")
+# `not in Service.Tags` asks for the tag "not".
+_NOT: Final = re.compile(r"not\s+(?!(?:not\s+)?in\s)")
 _BLANK: Final = re.compile(r"\s*")
 
 # What Go's strconv.Unquote makes of the escapes between double quotes.
@@ -122,16 +123,11 @@ class _Parser:
 
     def _negated(self) -> Expression:
         self.blank()
-        start = self._at
         if self._take(_NOT):
             self._deeper()
-            try:
-                return Not(self._negated())
-            except FilterError:
-                # `not in Service.Tags` asks for the tag "not".
-                self._at = start
-            finally:
-                self._depth -= 1
+            found = Not(self._negated())
+            self._depth -= 1
+            return found
         if self.rest.startswith("("):
             return self._grouped()
         return self._comparison()

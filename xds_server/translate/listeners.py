@@ -5,9 +5,10 @@ from typing import Final
 
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
 from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
-from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, ListenerFilter
 from envoy.config.listener.v3.listener_pb2 import Listener as EnvoyListener
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     HttpFilter,
@@ -19,7 +20,7 @@ from envoy.type.v3.hash_policy_pb2 import HashPolicy
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from xds_server.model.policy import Listener, ListenerKind
+from xds_server.model.policy import Listener, ListenerKind, WeightedService
 from xds_server.model.problem import Code, Problem
 from xds_server.model.route import Branch
 from xds_server.model.types import TypeUrl
@@ -31,6 +32,10 @@ from xds_server.translate.sources import ADS
 from xds_server.translate.tls import downstream_references, downstream_socket
 
 _ALPN: Final = {ListenerKind.HTTP: ("h2", "http/1.1"), ListenerKind.TCP: ()}
+
+_TLS_INSPECTOR: Final = ListenerFilter(
+    name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector())
+)
 
 _ROUTER: Final = HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))
 
@@ -45,6 +50,17 @@ def http_listener(
 
     `filters` go before the router; `replies` rewrites what Envoy answers on its own account.
     """
+    chain = http_chain(listener, routes, filters, replies)
+    return with_chains(listener, (chain,), (Reference(TypeUrl.ROUTES, routes),))
+
+
+def http_chain(
+    listener: Listener,
+    routes: str,
+    filters: tuple[HttpFilter, ...] = (),
+    replies: LocalReplyConfig | None = None,
+) -> FilterChain:
+    """Give the filter chain of such a listener."""
     manager = HttpConnectionManager(
         stat_prefix=listener.name,
         rds=Rds(config_source=ADS, route_config_name=routes),
@@ -60,8 +76,7 @@ def http_listener(
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         local_reply_config=replies,
     )
-    chain = _chain(listener, "envoy.filters.network.http_connection_manager", manager)
-    return _listener(listener, chain, (Reference(TypeUrl.ROUTES, routes),))
+    return _chain(listener, "envoy.filters.network.http_connection_manager", manager)
 
 
 def tcp_listener(listener: Listener, served: Served) -> tuple[Draft | None, tuple[Problem, ...]]:
@@ -71,10 +86,17 @@ def tcp_listener(listener: Listener, served: Served) -> tuple[Draft | None, tupl
         sentence = f'listener "{listener.name}" leads to no service of the catalog; it is left out'
         missing = Problem(code=Code.LISTENER_UNKNOWN_SERVICE, source=listener.source, sentence=sentence)
         return None, (*problems, missing)
+    chain, references = tcp_chain(listener, targets, served)
+    return with_chains(listener, (chain,), references), problems
+
+
+def tcp_chain(
+    listener: Listener, targets: tuple[WeightedService, ...], served: Served
+) -> tuple[FilterChain, tuple[Reference, ...]]:
+    """Give the filter chain of a TCP listener, and the clusters it leads to."""
     ways = branches(targets, served.services)
     chain = _chain(listener, "envoy.filters.network.tcp_proxy", _tcp_proxy(listener, ways, served))
-    references = tuple(Reference(TypeUrl.CLUSTER, way.cluster) for way in ways)
-    return _listener(listener, chain, references), problems
+    return chain, tuple(Reference(TypeUrl.CLUSTER, way.cluster) for way in ways)
 
 
 def _tcp_proxy(listener: Listener, ways: tuple[Branch, ...], served: Served) -> TcpProxy:
@@ -97,9 +119,14 @@ def _chain(listener: Listener, filter_name: str, config: Message) -> FilterChain
     return chain
 
 
-def _listener(listener: Listener, chain: FilterChain, references: tuple[Reference, ...]) -> Draft:
+def with_chains(
+    listener: Listener, chains: tuple[FilterChain, ...], references: tuple[Reference, ...]
+) -> Draft:
+    """Give a listener from its filter chains; of several each says by the server name when it is meant."""
     socket = SocketAddress(address=listener.address, port_value=listener.port)
-    message = EnvoyListener(name=listener.name, address=Address(socket_address=socket), filter_chains=[chain])
+    message = EnvoyListener(name=listener.name, address=Address(socket_address=socket), filter_chains=chains)
+    if any(chain.filter_chain_match.server_names for chain in chains):
+        message.listener_filters.append(_TLS_INSPECTOR)
     secrets = downstream_references(listener.tls) if listener.tls else ()
     made = draft(TypeUrl.LISTENER, listener.name, message, (*references, *secrets))
     return replace(made, ttl=listener.ttl)

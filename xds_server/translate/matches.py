@@ -1,5 +1,7 @@
 """What a request must be like, in Envoy's words (`config.route.v3.RouteMatch`)."""
 
+from typing import Final
+
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher, QueryParameterMatcher, RouteMatch
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
@@ -8,11 +10,13 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from xds_server.model.route import PathKind, PathMatch, TextKind, TextMatch
 from xds_server.model.route import RouteMatch as Match
 
+_PARTIAL: Final = frozenset({TextKind.PREFIX, TextKind.SUFFIX, TextKind.CONTAINS})
+
 
 def route_match(match: Match) -> RouteMatch:
     """Give Envoy's match: the path, and every header, parameter and method that is asked for."""
     made = _path(match.path)
-    if match.path.ignore_case:
+    if match.path.ignore_case and match.path.kind is not PathKind.REGEX:
         made.case_sensitive.CopyFrom(BoolValue(value=False))
     made.headers.extend(_header(one) for one in match.headers)
     if match.methods:
@@ -26,7 +30,9 @@ def _path(path: PathMatch) -> RouteMatch:
         case PathKind.EXACT:
             return RouteMatch(path=path.value)
         case PathKind.REGEX:
-            return RouteMatch(safe_regex=RegexMatcher(regex=path.value))
+            # Envoy does not look at `case_sensitive` here.
+            flag = "(?i)" if path.ignore_case else ""
+            return RouteMatch(safe_regex=RegexMatcher(regex=flag + path.value))
         case PathKind.SEGMENTS if not path.value.endswith("/"):
             return RouteMatch(path_separated_prefix=path.value)
         case _:
@@ -34,15 +40,20 @@ def _path(path: PathMatch) -> RouteMatch:
 
 
 def _header(one: TextMatch) -> HeaderMatcher:
-    if one.kind is TextKind.PRESENT:
+    if _asks_for_presence(one):
         return HeaderMatcher(name=one.name, present_match=True, invert_match=one.invert)
     return HeaderMatcher(name=one.name, string_match=_text(one), invert_match=one.invert)
 
 
 def _parameter(one: TextMatch) -> QueryParameterMatcher:
-    if one.kind is TextKind.PRESENT:
+    if _asks_for_presence(one):
         return QueryParameterMatcher(name=one.name, present_match=True)
     return QueryParameterMatcher(name=one.name, string_match=_text(one))
+
+
+def _asks_for_presence(one: TextMatch) -> bool:
+    """Tell whether any value will do: every one begins with an empty text, which Envoy refuses to compare."""
+    return one.kind is TextKind.PRESENT or (not one.value and one.kind in _PARTIAL)
 
 
 def _text(one: TextMatch) -> StringMatcher:

@@ -5,7 +5,7 @@ A plain service is one cluster under its own name. Subsets, named ports and Cons
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, lcm
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -82,7 +82,10 @@ def plain(service: str, policy: ServicePolicy, parts: Parts) -> Meaning:
         specs["", port] = _spec(names.port_cluster(service, port), policy, pick)
     for subset, expression in parts.subsets:
         pick = Pick(service=service, filter=expression)
-        specs[subset, ""] = _spec(names.subset_cluster(service, subset), policy, pick)
+        name = names.subset_cluster(service, subset)
+        specs[subset, ""] = _spec(name, policy, pick)
+        for port in parts.ports:
+            specs[subset, port] = _spec(names.port_cluster(name, port), policy, replace(pick, port=port))
     ways = {part: (Branch(cluster=spec.name),) for part, spec in specs.items()}
     return Meaning(
         policy=policy,
@@ -101,22 +104,32 @@ def branches(targets: Iterable[WeightedService], meanings: Mapping[str, Meaning]
 
     Every target has to have its part in `meanings`.
     """
-    ways = [(target.weight, meanings[target.service].ways[target.subset, target.port]) for target in targets]
-    whole = lcm(*(sum(branch.weight for branch in way) for _, way in ways))
+    return combined(
+        (target.weight, meanings[target.service].ways[target.subset, target.port]) for target in targets
+    )
+
+
+def combined(ways: Iterable[tuple[int, Iterable[Branch]]]) -> tuple[Branch, ...]:
+    """Divide each weight among the branches of its way, in exact relation; what has no share is left out."""
+    shared = [(weight, tuple(branch for branch in way if branch.weight)) for weight, way in ways]
+    shared = [(weight, way) for weight, way in shared if weight and way]
+    whole = lcm(*(sum(branch.weight for branch in way) for _, way in shared))
     shares: dict[Branch, int] = {}
-    for weight, way in ways:
+    for weight, way in shared:
         unit = weight * whole // sum(branch.weight for branch in way)
         for branch in way:
-            key = Branch(cluster=branch.cluster, request=branch.request, response=branch.response)
+            key = replace(branch, weight=1)
             shares[key] = shares.get(key, 0) + unit * branch.weight
     return tuple(
-        Branch(cluster=branch.cluster, weight=weight, request=branch.request, response=branch.response)
+        replace(branch, weight=weight)
         for branch, weight in zip(shares, _bounded(tuple(shares.values())), strict=True)
     )
 
 
 def _bounded(weights: tuple[int, ...]) -> tuple[int, ...]:
-    """Give weights in the same relation, as small as can be; none becomes 0."""
+    """Give weights in the same relation, the very ones if Envoy takes them; none becomes 0."""
+    if sum(weights) <= _MAX_TOTAL:
+        return weights
     common = gcd(*weights)
     weights = tuple(weight // common for weight in weights)
     total = sum(weights)

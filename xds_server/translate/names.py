@@ -16,6 +16,9 @@ XDS_CLUSTER: Final = "xds_cluster"
 ADMIN_PORT_METADATA: Final = "envoy_admin_port"
 """The node metadata in which the generated bootstrap tells the proxy's own admin port."""
 
+GATEWAY_METADATA: Final = "gateway"
+"""The node metadata that names the gateway service of Consul which the proxy is an instance of."""
+
 RESERVED_CLUSTERS: Final = frozenset({XDS_CLUSTER})
 
 # What an IPv6 address ends with is in brackets in a Host header, so it is not taken for a port.
@@ -40,6 +43,11 @@ def subset_cluster(service: str, subset: str) -> str:
 def port_cluster(service: str, port: str) -> str:
     """Name the cluster of a named port of a service; `:` is in no service's name."""
     return f"{service}:{port}"
+
+
+def target_cluster(service: str, subset: str, datacenter: str) -> str:
+    """Name the cluster of a chain's target whose name as Consul makes it could be that of another one."""
+    return f"{service}@{subset}@{datacenter}"
 
 
 def services_of(cluster_name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The parts a translation is remembered by: each is a function of exactly the inputs given to it."""
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from xds_server.model.catalog import Service
@@ -7,7 +8,17 @@ from xds_server.model.policy import Discovery, Listener, ListenerKind
 from xds_server.model.problem import Problem
 from xds_server.model.secret import Secret
 from xds_server.model.types import TypeUrl
-from xds_server.translate import clusters, endpoints, listeners, on_demand, packing, resolved, routes, secrets
+from xds_server.translate import (
+    clusters,
+    endpoints,
+    listeners,
+    on_demand,
+    packing,
+    resolved,
+    routes,
+    secrets,
+    terminating,
+)
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.meaning import ClusterSpec, Meaning
 from xds_server.translate.packing import Draft
@@ -59,3 +70,8 @@ def listener_part(listener: Listener, served: routes.Served) -> Part:
         return (on_demand.http_listener(listener), route), problems
     route, problems = routes.route_configuration(listener, served)
     return (listeners.http_listener(listener, route.name), route), problems
+
+
+def terminating_part(listener: Listener, named: Mapping[str, tuple[str, ...]], served: routes.Served) -> Part:
+    """Give the listener of a terminating gateway and its route configurations."""
+    return terminating.listener(listener, named, served), ()

@@ -3,8 +3,7 @@
 Python's own `re` takes exponential time on some of them, and RE2, which Consul uses, does not come with
 Python. So the simple ones, which are nearly all that are written about versions and names, are matched here:
 characters, classes, `.`, `^`, `$`, `|`, groups, which may be missing, and repetitions of one character or
-class. What is not simple
-is refused with the reason; the syntax is https://github.com/google/re2/wiki/Syntax .
+class. What is not simple is refused with the reason; https://github.com/google/re2/wiki/Syntax .
 """
 
 import re
@@ -118,7 +117,8 @@ class _Reader:
     def _sequence(self) -> _Ways:
         ways: _Ways = (_Way(),)
         while self.rest and self.rest[0] not in "|)":
-            ways = tuple(_joined(way, more) for way in ways for more in self._piece())
+            pieces = self._piece()
+            ways = tuple(_joined(way, piece) for way in ways for piece in pieces)
             if sum(len(way.steps) + 1 for way in ways) > _MAX_STEPS:
                 raise PatternError("it is too long")
         return ways

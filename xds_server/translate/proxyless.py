@@ -15,13 +15,19 @@ from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
 from xds_server.translate import names
 from xds_server.translate.addresses import EndpointRules
+from xds_server.translate.meaning import ClusterSpec, Meaning
 from xds_server.translate.packing import Draft
+from xds_server.translate.places import Places
 from xds_server.translate.proxyless_clusters import cluster
 from xds_server.translate.proxyless_endpoints import assignment
 from xds_server.translate.proxyless_listeners import client_listener, derived_listener
-from xds_server.translate.proxyless_routes import Services, host_routes, service_routes
+from xds_server.translate.proxyless_routes import host_routes, service_routes
+from xds_server.translate.routes import Served
 
 Part: TypeAlias = tuple[tuple[Draft, ...], tuple[Problem, ...]]
+Services: TypeAlias = Mapping[str, ServicePolicy]
+"""The services that gRPC clients can call, with their policies."""
+
 Claims: TypeAlias = Mapping[str, tuple[Route, ...]]
 """The routes of each host that the operator claimed."""
 
@@ -72,24 +78,30 @@ def domains(services: Services, datacenter: str, claimed: Claims) -> Mapping[str
     return {service: tuple(own) for service, own in found.items()}
 
 
-def service_part(service: Service, policy: ServicePolicy, rules: EndpointRules) -> Part:
-    """Give the cluster of a service and its endpoints, and why any of its instances was left out."""
-    endpoints, problems = assignment(service, policy, rules)
-    return (cluster(service.name, policy), endpoints), problems
+def cluster_part(spec: ClusterSpec, rules: EndpointRules, places: Places, *picked: Service) -> Part:
+    """Give a cluster and its endpoints, and why any of its instances was left out."""
+    endpoints, problems = assignment(spec, picked, rules, places)
+    return (cluster(spec.name, spec.policy), endpoints), problems
 
 
-def service_hosts(service: str, policy: ServicePolicy, hosts: tuple[str, ...]) -> Part:
-    """Give the listeners and routes of the hosts that mean one service."""
-    pairs = ((client_listener(host, host), service_routes(host, service, policy)) for host in hosts)
-    return tuple(draft for pair in pairs for draft in pair), ()
+def service_hosts(meaning: Meaning, hosts: tuple[str, ...]) -> Part:
+    """Give the listeners and routes of the hosts that mean one service, and what gRPC cannot do of them."""
+    clusters = {spec.name: spec.policy for spec in meaning.clusters}
+    drafts: list[Draft] = []
+    problems: list[Problem] = []
+    for host in hosts:
+        made, found = service_routes(host, meaning.rules, clusters)
+        drafts.extend((client_listener(host, host), made))
+        problems.extend(found)
+    return tuple(drafts), tuple(problems)
 
 
-def claimed_hosts(claimed: Claims, services: Services) -> Part:
+def claimed_hosts(claimed: Claims, served: Served) -> Part:
     """Give the listeners and routes of the hosts that the operator claimed, and what was left out."""
     drafts: list[Draft] = []
     problems: list[Problem] = []
     for host, routes in claimed.items():
-        made, found = host_routes(host, routes, services)
+        made, found = host_routes(host, routes, served)
         if made is not None:
             drafts.extend((client_listener(host, host), made))
             problems.extend(found)

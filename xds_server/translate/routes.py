@@ -22,7 +22,7 @@ from xds_server.translate import meaning, names
 from xds_server.translate.domains import service_domains
 from xds_server.translate.meaning import Meaning
 from xds_server.translate.packing import Draft, Reference, draft
-from xds_server.translate.rules import envoy_route, unavailable
+from xds_server.translate.rules import envoy_routes, unavailable
 
 ANY_HOST: Final = "*"
 
@@ -109,7 +109,8 @@ def claimed_hosts(routes: Iterable[Route], served: Served) -> tuple[list[Virtual
     by_host: defaultdict[str, list[tuple[Route, list[EnvoyRoute]]]] = defaultdict(list)
     problems: list[Problem] = []
     for route in routes:
-        built = [envoy_route(rule, served.clusters) for rule in _rules(route, served, problems)]
+        rules = _rules(route, served, problems)
+        built = [one for rule in rules for one in envoy_routes(rule, served.clusters)]
         for host in route.hosts:
             by_host[host].append((route, built))
     hosts = []
@@ -134,7 +135,8 @@ def virtual_host(
     name: str, domains: Iterable[str], rules: Iterable[Rule], clusters: Mapping[str, ServicePolicy]
 ) -> VirtualHost:
     """Give the virtual host called `name` with the routes of `rules`, in their order."""
-    return VirtualHost(name=name, domains=domains, routes=[envoy_route(rule, clusters) for rule in rules])
+    routes = [route for rule in rules for route in envoy_routes(rule, clusters)]
+    return VirtualHost(name=name, domains=domains, routes=routes)
 
 
 def cluster_references(hosts: Iterable[VirtualHost]) -> tuple[Reference, ...]:

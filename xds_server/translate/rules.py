@@ -1,7 +1,7 @@
 """A rule as an Envoy route: where requests go, and what is done with them on the way."""
 
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
@@ -13,20 +13,17 @@ from envoy.config.route.v3.route_components_pb2 import (
     WeightedCluster,
 )
 from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import PreviousHostsPredicate
-from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from xds_server.model.policy import HashKind, HashOn, LbPolicy, Protocol, ServicePolicy
 from xds_server.model.route import (
-    AS_IT_IS,
     NO_CHANGES,
     Branch,
     HeaderChanges,
     PathKind,
-    PathMatch,
     Retries,
+    RouteMatch,
     Rule,
-    Treatment,
 )
 from xds_server.translate.matches import route_match
 from xds_server.translate.packing import duration, pack
@@ -43,12 +40,35 @@ _STATUSES: Final = "retriable-status-codes"
 _HASHED: Final = frozenset({LbPolicy.RING_HASH, LbPolicy.MAGLEV})
 _BY_SOURCE: Final = (HashOn(kind=HashKind.SOURCE_IP),)
 
+# What is left of a path match when what is below it by a slash is taken away.
+_ITSELF: Final = {PathKind.SEGMENTS: PathKind.EXACT, PathKind.PREFIX: PathKind.PREFIX}
+
 Policies: TypeAlias = Mapping[str, ServicePolicy]
 """The policy of each cluster by its name."""
 
 
-def envoy_route(rule: Rule, policies: Policies) -> Route:
-    """Give the route of a rule, all of whose clusters are in `policies`."""
+def envoy_routes(rule: Rule, policies: Policies) -> tuple[Route, ...]:
+    """Give the routes of a rule, all of whose clusters are in `policies`; mostly one."""
+    return tuple(_route(replace(rule, match=match), policies) for match in _matches(rule))
+
+
+def _matches(rule: Rule) -> tuple[RouteMatch, ...]:
+    """Give the matches a rewrite needs.
+
+    Envoy puts the new prefix in the place of what matched, so that `/` for `/api` would make `//x` of
+    `/api/x`; hence `/api/` is taken for itself. (A regular expression would do it in one, until it is too
+    large for Envoy, which costs all routes of the listener.)
+    """
+    match, new = rule.match, rule.treatment.prefix_rewrite or ""
+    kind, value = match.path.kind, match.path.value
+    if not new.endswith("/") or value.endswith("/") or kind not in _ITSELF:
+        return (match,)
+    below = replace(match.path, kind=PathKind.PREFIX, value=f"{value}/")
+    itself = replace(match.path, kind=_ITSELF[kind])
+    return replace(match, path=below), replace(match, path=itself)
+
+
+def _route(rule: Rule, policies: Policies) -> Route:
     route = Route(match=route_match(rule.match))
     if not rule.branches:
         route.direct_response.CopyFrom(unavailable(rule.reason))
@@ -92,8 +112,8 @@ def _action(rule: Rule, policies: list[ServicePolicy]) -> RouteAction:
         action.timeout.CopyFrom(duration(timeout))
     if treatment.idle_timeout is not None:
         action.idle_timeout.CopyFrom(duration(treatment.idle_timeout))
-    if treatment is not AS_IT_IS:
-        _rewrite(action, rule.match.path, treatment)
+    if treatment.prefix_rewrite is not None:
+        action.prefix_rewrite = treatment.prefix_rewrite
     for source in dict.fromkeys(source for policy in policies for source in hash_sources(policy)):
         action.hash_policy.append(_hash_policy(source))
     return action
@@ -125,22 +145,6 @@ def _retry_policy(retries: Retries) -> RetryPolicy:
     if retries.per_try is not None:
         made.per_try_timeout.CopyFrom(duration(retries.per_try))
     return made
-
-
-def _rewrite(action: RouteAction, path: PathMatch, treatment: Treatment) -> None:
-    """Replace the prefix that was matched; `/` for `/api` makes `/x` of `/api/x`, not `//x`."""
-    new = treatment.prefix_rewrite
-    if new is None:
-        return
-    is_prefix = path.kind in (PathKind.SEGMENTS, PathKind.PREFIX)
-    if not (is_prefix and new.endswith("/") and not path.value.endswith("/")):
-        action.prefix_rewrite = new
-        return
-    flag = "(?i)" if path.ignore_case else ""
-    pattern = RegexMatcher(regex=f"{flag}^{re.escape(path.value)}/?")
-    action.regex_rewrite.CopyFrom(
-        RegexMatchAndSubstitute(pattern=pattern, substitution=new.replace("\\", r"\\"))
-    )
 
 
 def _change(

@@ -17,14 +17,13 @@ from xds_server.model.policy import (
     Hostnames,
     Listener,
     Policy,
-    Route,
     ServicePolicy,
 )
 from xds_server.model.problem import Problem
 from xds_server.model.proxy import Client, Group
 from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
-from xds_server.translate import on_demand, proxyless, routes, services, words
+from xds_server.translate import gateways, on_demand, proxyless, routes, services, words
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.domains import service_domains
 from xds_server.translate.meaning import ClusterSpec, Meaning
@@ -37,6 +36,7 @@ from xds_server.translate.parts import (
     listener_part,
     resolved_part,
     secret_part,
+    terminating_part,
     virtual_hosts_part,
 )
 from xds_server.translate.places import Places
@@ -76,13 +76,23 @@ class Translator:
         served, refused = _served(every, available)
         if self._group.client is Client.GRPC:
             return self._proxyless(catalog, policy, every, served)
+        if self._group.gateway:
+            gate = self._gate(catalog, policy, served)
+            reached = {name: replace(every[name], policy=own) for name, own in gate.services.items()}
+            every = {**every, **reached}
+            listeners, claimed = gate.listeners, gate.problems
+        else:
+            gate = None
+            listeners, claimed = self._asked(policy, {name: every[name].words for name in served})
         meanings, met = services.meanings(served, every, catalog, policy, self._memory)
-        listeners, claimed = self._asked(policy, {name: every[name].words for name in served})
+        if gate is not None:
+            meanings = {name: meaning for name, meaning in meanings.items() if name in gate.services}
         deferred = on_demand.deferred_services(listeners, served)
         working, cluster_parts = self._clusters(meanings, catalog, policy, deferred)
         problems = [problem for one in every.values() for problem in one.words.problems]
         parts = [*secret_parts, ((), (*failed, *problems, *refused, *met, *claimed)), *cluster_parts]
-        parts.extend(self._listeners(listeners, catalog.datacenter, working, available))
+        view = self._memory.same(("view",), routes.Served.of(catalog.datacenter, working))
+        parts.extend(self._listeners(listeners, view, available, gate))
         self._memory.end()
         return _collect(parts, (*catalog.problems, *catalog.entries.problems, *material.problems))
 
@@ -94,19 +104,19 @@ class Translator:
         served: Mapping[str, ServicePolicy],
     ) -> Translation:
         """Give the resources of gRPC clients. Each host stands alone: one that fails costs no other."""
-        rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
         callable_, refused = proxyless.callable_services(served)
         called = self._memory.same(("services",), callable_)
+        meanings, met = services.meanings(called, every, catalog, policy, self._memory)
+        working, cluster_parts = self._clusters(meanings, catalog, policy, frozenset())
+        view = self._memory.same(("view",), routes.Served.of(catalog.datacenter, working))
         datacenter = self._memory.same(("datacenter",), catalog.datacenter)
         claimed = self._memory.recall(("claims",), proxyless.claims, policy.listeners)
         hosts = self._memory.recall(("domains",), proxyless.domains, called, datacenter, claimed)
-        parts = [((), refused), self._part(("claimed hosts",), proxyless.claimed_hosts, claimed, called)]
-        for name, own in called.items():
-            meaning = self._memory.same(("domains", name), hosts[name])
-            parts.append(
-                self._part(("service", name), proxyless.service_part, every[name].service, own, rules)
-            )
-            parts.append(self._part(("hosts", name), proxyless.service_hosts, name, own, meaning))
+        parts = [((), (*refused, *met)), *cluster_parts]
+        parts.append(self._part(("claimed hosts",), proxyless.claimed_hosts, claimed, view))
+        for name, meaning in working.items():
+            own = self._memory.same(("domains", name), hosts[name])
+            parts.append(self._part(("hosts", name), proxyless.service_hosts, meaning, own))
         self._memory.end()
         return replace(_collect(parts, catalog.problems), derived=proxyless.DERIVED)
 
@@ -114,15 +124,20 @@ class Translator:
         port = self._group.admin_port
         return EndpointRules(replace(policy, deny_ports=policy.deny_ports | ({port} if port else set())))
 
+    def _gate(self, catalog: Catalog, policy: Policy, served: Mapping[str, ServicePolicy]) -> gateways.Open:
+        name = self._group.gateway
+        return gateways.opened(name, catalog.entries.gateways.get(name), served, policy, catalog.datacenter)
+
     def _asked(
         self, policy: Policy, said: Mapping[str, words.Words]
     ) -> tuple[tuple[Listener, ...], tuple[Problem, ...]]:
         """Give the listeners with the routes that services were granted, and why others were not."""
         wishes = {name: own.wishes for name, own in said.items() if own.wishes}
-        granted = words.grant(wishes, policy.registrations, self._owners)
+        wishes = self._memory.same(("wishes",), wishes)
+        granted = self._memory.recall(("granted",), words.grant, wishes, policy.registrations, self._owners)
         self._owners = granted.owners
-        listeners = tuple(_with_routes(listener, granted.routes) for listener in policy.listeners)
-        return listeners, granted.problems
+        listeners, unplaced = self._memory.recall(("placed",), words.placed, policy.listeners, granted)
+        return listeners, (*granted.problems, *unplaced)
 
     def _clusters(
         self, meanings: Mapping[str, Meaning], catalog: Catalog, policy: Policy, deferred: frozenset[str]
@@ -163,6 +178,9 @@ class Translator:
     def _cluster(
         self, spec: ClusterSpec, deferred: bool, rules: EndpointRules, places: Places, picked: list[Service]
     ) -> list[Part]:
+        if self._group.client is Client.GRPC:
+            key = ("gRPC cluster", spec.name)
+            return [self._part(key, proxyless.cluster_part, spec, rules, places, *picked)]
         if spec.policy.hostnames is Hostnames.RESOLVE:
             key = ("resolved cluster", spec.name)
             return [self._part(key, resolved_part, spec, deferred, rules, places, *picked)]
@@ -174,17 +192,20 @@ class Translator:
     def _listeners(
         self,
         listeners: tuple[Listener, ...],
-        datacenter: str,
-        served: Mapping[str, Meaning],
+        view: routes.Served,
         available: frozenset[str],
+        gate: gateways.Open | None,
     ) -> Iterator[Part]:
-        view = self._memory.same(("view",), routes.Served.of(datacenter, served))
         for listener in listeners:
             problem = refused_listener(listener, available)
             if problem is not None:
                 yield (), (problem,)
                 continue
             asked = self._memory.same(("asked", listener.name), listener)
+            if gate is not None and gate.named:
+                named = self._memory.same(("named", listener.name), gate.named)
+                yield self._part(("terminating", listener.name), terminating_part, asked, named, view)
+                continue
             yield self._part(("listener", listener.name), listener_part, asked, view)
             if listener.discovery is Discovery.ON_DEMAND and listener.all_services:
                 yield from self._virtual_hosts(listener, view)
@@ -213,7 +234,7 @@ class Translator:
 
 def _served(
     every: Mapping[str, services.Understood], available: frozenset[str]
-) -> tuple[dict[str, ServicePolicy], tuple[Problem, ...]]:
+) -> tuple[Mapping[str, ServicePolicy], tuple[Problem, ...]]:
     """Decide which services get a cluster."""
     served: dict[str, ServicePolicy] = {}
     problems: list[Problem] = []
@@ -226,14 +247,6 @@ def _served(
         else:
             problems.append(problem)
     return served, tuple(problems)
-
-
-def _with_routes(listener: Listener, granted: Mapping[str, tuple[Route, ...]]) -> Listener:
-    """Add the routes that services were granted on this listener, or on all that serve every service."""
-    own = granted.get(listener.name, ())
-    if listener.all_services:
-        own += granted.get("", ())
-    return replace(listener, routes=listener.routes + own) if own else listener
 
 
 def _everything_at_once(policy: Policy) -> Policy:
