@@ -9,28 +9,28 @@ import contextlib
 import logging
 import signal
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from xds_server import __version__, telemetry
-from xds_server.admin import AdminServer, application
-from xds_server.consul.client import ConsulAddress, ConsulClient
-from xds_server.consul.client import ConsulTls as ClientTls
+from xds_server.admin import AdminServer, Sources, application
+from xds_server.app import consul
 from xds_server.consul.errors import ConsulError
-from xds_server.consul.watch import ConsulSource, WatchOptions
 from xds_server.files import CatalogFileError, CatalogFileSource, SecretsSource, file_changes, read_catalog
-from xds_server.model.catalog import Catalog
 from xds_server.model.policy import Policy
 from xds_server.model.secret import Secrets
+from xds_server.model.standing import Standing, State
 from xds_server.runtime.debounce import Pace
 from xds_server.runtime.fleet import Fleet
+from xds_server.runtime.interest import Interest
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.load import Loads
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.runtime.supervise import supervise
-from xds_server.settings import ConsulSettings, ServerSettings, ServerTls, Settings, SettingsError
+from xds_server.settings import ServerSettings, ServerTls, Settings, SettingsError
 from xds_server.telemetry import Event, log
 from xds_server.transport import (
     ConnectionOptions,
@@ -57,20 +57,24 @@ async def serve(settings: Settings, reload: Loader) -> None:
     leaves the old settings in force. Raises StartError where a port is taken or a file cannot be read.
     """
     telemetry.BUILD_INFO.labels(__version__).set(1)
-    catalog, policy, secrets = Latest[Catalog](), Latest(settings.policy), Latest[Secrets]()
-    pipeline = Pipeline(catalog, policy, secrets, Pace())
+    sources, policy, secrets, fleet = Sources(), Latest(settings.policy), Latest[Secrets](), Fleet()
+    pipeline = Pipeline(sources.catalog, policy, secrets, Pace())
     secret_files = SecretsSource(settings.secret_files)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "pipeline": pipeline.run,
-        "catalog": partial(_catalog_source(settings).run, catalog),
+        "catalog": _catalog_source(settings, sources, fleet.interest),
         "secrets": partial(secret_files.run, secrets),
         "settings": partial(_follow_settings, settings, policy, secret_files, reload),
     }
-    async with _servers(settings, pipeline) as xds, asyncio.TaskGroup() as tasks:
+    async with _servers(settings, pipeline, sources, fleet) as (xds, port), asyncio.TaskGroup() as tasks:
+        itself = tasks.create_task(consul.stay_registered(settings, sources, port))
         running = [tasks.create_task(supervise(name, run)) for name, run in parts.items()]
         running.append(tasks.create_task(xds.run()))
         await _told_to_stop()
         log(Event.SERVER_STOPPING)
+        # Nobody is to find this server any more who would have to leave it at once.
+        itself.cancel()
+        await asyncio.wait([itself])
         # Streams that are still open are served until it is their turn.
         await xds.drain()
         for task in running:
@@ -81,34 +85,24 @@ async def serve(settings: Settings, reload: Loader) -> None:
 # --- sources -------------------------------------------------------------------------------------------
 
 
-def _catalog_source(settings: Settings) -> ConsulSource | CatalogFileSource:
+def _catalog_source(
+    settings: Settings, sources: Sources, interest: Interest
+) -> Callable[[], Awaitable[None]]:
+    """Give what fills the cells of `sources`; raise StartError if it cannot begin."""
     try:
         if settings.catalog_file is not None:
             # Later a bad file leaves the last good catalog in force; at the start there is none.
             read_catalog(settings.catalog_file)
-            return CatalogFileSource(settings.catalog_file)
-        client = _consul_client(settings.consul)
+            sources.standings.publish((_standing_of_file(settings.catalog_file),))
+            return partial(CatalogFileSource(settings.catalog_file).run, sources.catalog)
+        return consul.catalog_source(settings, sources, interest)
     except (ConsulError, CatalogFileError) as error:
         raise StartError(str(error)) from None
-    return ConsulSource(client, WatchOptions(wait=settings.consul.wait), settings.policy.hidden_services)
 
 
-def _consul_client(consul: ConsulSettings) -> ConsulClient:
-    tls = ClientTls(
-        ca_file=consul.tls.ca_file,
-        cert_file=consul.tls.cert_file,
-        key_file=consul.tls.key_file,
-        server_name=consul.tls.server_name,
-        verify=consul.tls.verify,
-    )
-    address = ConsulAddress(
-        url=consul.address,
-        token=consul.token.value,
-        token_file=consul.token_file,
-        tls=tls,
-        datacenter=consul.datacenter,
-    )
-    return ConsulClient(address)
+def _standing_of_file(file: Path) -> Standing:
+    """Give the standing of a catalog file: it is all there is to know, at any time."""
+    return Standing(source=f"file {file}", state=State.LIVE, reason="", since=time.time())
 
 
 async def _follow_settings(
@@ -154,8 +148,10 @@ def _needs_restart(old: Settings, new: Settings) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _servers(settings: Settings, pipeline: Pipeline) -> AsyncIterator[XdsServer]:
-    """Listen on both ports for as long as the context is open."""
+async def _servers(
+    settings: Settings, pipeline: Pipeline, sources: Sources, fleet: Fleet
+) -> AsyncIterator[tuple[XdsServer, int]]:
+    """Listen on both ports for as long as the context is open; give the xDS server and its port."""
     tls = settings.xds.tls
     options = XdsServerOptions(
         host=settings.xds.host,
@@ -169,13 +165,13 @@ async def _servers(settings: Settings, pipeline: Pipeline) -> AsyncIterator[XdsS
         drain=settings.xds.drain_time,
     )
     loads = Loads()
-    admin = AdminServer(application(pipeline, loads))
-    xds = XdsServer(pipeline, Fleet(), loads, options)
+    admin = AdminServer(application(pipeline, loads, sources))
+    xds = XdsServer(pipeline, fleet, loads, options)
     try:
         admin_port = await _start_admin(admin, settings.admin)
         xds_port = await _start_xds(xds, settings.xds)
         log(Event.SERVER_STARTED, version=__version__, xds_port=xds_port, admin_port=admin_port)
-        yield xds
+        yield xds, xds_port
     finally:
         await xds.stop(_GRACE)
         await admin.stop()
