@@ -46,6 +46,10 @@ demo: setup ## Run Consul, Envoy, two services and xds-server here; DEMO="--port
 test: setup consul lint ## Everything: style, types, floors, and the tests against real Envoy and real Consul
 	$(BIN)/python -m pytest -q -m "not slow" $(TEST)
 
+.PHONY: test-faults
+test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong with Consul, under load (about ten minutes)
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/integration/faults $(TEST)
+
 .PHONY: test-envoy-matrix
 test-envoy-matrix: $(VENV)/installed consul ## The integration tests on each Envoy of ENVOY_MATRIX; TEST="-k tls" passes options
 	@$(BIN)/python scripts/test-envoy-matrix $(ENVOY_MATRIX) -- $(TEST)

@@ -8,18 +8,19 @@ It ends with `stop`, or the `async with`; nothing stays behind, neither process 
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
+
+from tests.rig.consul_api import ConsulApi
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PORTS = ("http", "server", "serf_lan", "serf_wan")
@@ -50,7 +51,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class ConsulAgent:
+class ConsulAgent(ConsulApi):
     """One `consul agent -dev`: a server and its own leader.
 
     `hcl` are further fragments of its configuration, e.g. for ACLs; `token` goes with every call that this
@@ -60,18 +61,13 @@ class ConsulAgent:
     def __init__(
         self, *, hcl: Sequence[str] = (), token: str | None = None, http_port: int | None = None
     ) -> None:
+        super().__init__(token=token)
         self._hcl = tuple(hcl)
-        self._headers = {"X-Consul-Token": token} if token else {}
         self.http_port = http_port
         self._fixed_port = http_port
+        self.ports: dict[str, int] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._directory: Path | None = None
-        self._session: aiohttp.ClientSession | None = None
-
-    @property
-    def address(self) -> str:
-        """The agent's HTTP address, e.g. `http://127.0.0.1:41234`."""
-        return f"http://127.0.0.1:{self.http_port}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -89,9 +85,7 @@ class ConsulAgent:
         """
         if (binary := find_consul()) is None:
             raise RuntimeError(MISSING)
-        self._session = aiohttp.ClientSession(
-            headers=self._headers, trust_env=False, timeout=aiohttp.ClientTimeout(total=30)
-        )
+        self.open()
         said = ""
         for _ in range(_START_TRIES):  # a port that was free may be taken a moment later
             self._launch(binary)
@@ -104,77 +98,15 @@ class ConsulAgent:
 
     async def stop(self) -> None:
         """End the agent and remove its data; doing it twice is harmless."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self.close()
         await self._end_process()
-
-    async def put(self, path: str, body: Any = None) -> Any:
-        """PUT JSON (bytes and text as they are); give the JSON or text answer, raise on an error."""
-        return await self._call("PUT", path, body)
-
-    async def get(self, path: str) -> Any:
-        """GET a path; give the JSON or text answer, raise on an error."""
-        return await self._call("GET", path, None)
-
-    async def register(  # noqa: PLR0913 - the fields of a registration
-        self,
-        name: str,
-        *,
-        port: int,
-        id: str | None = None,  # noqa: A002 - Consul's own word
-        address: str = "127.0.0.1",
-        weights: tuple[int, int] | None = None,
-        tags: Sequence[str] = (),
-        meta: Mapping[str, str] | None = None,
-        status: str | None = None,
-    ) -> str:
-        """Register an instance through the agent and give its id (`<name>-<port>` if none is given).
-
-        `weights` is (passing, warning). With `status` it gets a TTL check in that status, which
-        `set_status` changes.
-        """
-        service_id = f"{name}-{port}" if id is None else id
-        body: dict[str, Any] = {
-            "Name": name,
-            "ID": service_id,
-            "Address": address,
-            "Port": port,
-            "Tags": list(tags),
-            "Meta": dict(meta or {}),
-        }
-        if weights is not None:
-            body["Weights"] = {"Passing": weights[0], "Warning": weights[1]}
-        if status is not None:
-            body["Check"] = {"TTL": "1h", "Status": status}
-        await self.put("/v1/agent/service/register", body)
-        return service_id
-
-    async def deregister(self, service_id: str) -> None:
-        """Take an instance away again."""
-        await self.put(f"/v1/agent/service/deregister/{service_id}")
-
-    async def set_status(self, service_id: str, status: str, output: str = "") -> None:
-        """Set the TTL check of an instance to `passing`, `warning` or `critical`."""
-        await self.put(f"/v1/agent/check/update/service:{service_id}", {"Status": status, "Output": output})
-
-    async def _call(self, method: str, path: str, body: Any) -> Any:
-        assert self._session is not None, "the agent is not running"
-        data = None if body is None else body if isinstance(body, bytes | str) else json.dumps(body)
-        async with self._session.request(method, self.address + path, data=data) as answer:
-            text = await answer.text()
-            if answer.status != 200:
-                raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
 
     def _launch(self, binary: Path) -> None:
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         if self._fixed_port is not None:
             ports["http"] = self._fixed_port
         self.http_port = ports["http"]
+        self.ports = ports
         self._directory = Path(tempfile.mkdtemp(prefix="xds-consul-"))
         listed = " ".join(f"{name} = {port}" for name, port in ports.items())
         # Off: what tests do not ask, and the update check, which would leave the machine.

@@ -73,6 +73,10 @@ class Load:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Ask no more, and wait for what was asked; doing it twice is harmless."""
         self._stopping = True
         await asyncio.gather(*self._tasks)
 

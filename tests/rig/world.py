@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.rig.consul_agent import ConsulAgent
+from tests.rig.consul_api import ConsulApi
 from tests.rig.conversation import Rule
 from tests.rig.envoy import Envoy
 from tests.rig.eventually import eventually
@@ -28,13 +29,16 @@ from tests.rig.verdict import verdict
 
 
 class World:
-    """Consul from the start; the server and the Envoy from `start` on. Leaving it leaves nothing behind."""
+    """Consul from the start; the server and the Envoy from `start` on. Leaving it leaves nothing behind.
 
-    def __init__(self, directory: Path, mode: str) -> None:
+    `consul` is one that runs already and is not this world's to end.
+    """
+
+    def __init__(self, directory: Path, mode: str, consul: ConsulApi | None = None) -> None:
         self.directory = directory
         self.mode = mode
         self.http_port = free_port()
-        self.consul = ConsulAgent()
+        self.consul: ConsulApi = consul or ConsulAgent()
         self.recorder = Recorder()
         self.server: XdsServer
         self.envoy: Envoy
@@ -45,7 +49,8 @@ class World:
 
     async def __aenter__(self) -> Self:
         await self.stack.enter_async_context(self.recorder)
-        await self.stack.enter_async_context(self.consul)
+        if isinstance(self.consul, ConsulAgent):
+            await self.stack.enter_async_context(self.consul)
         return self
 
     async def __aexit__(
@@ -90,13 +95,15 @@ class World:
         *,
         consul_port: int | None = None,
         name: str = "xds-server",
+        ready_within: float = 15.0,
     ) -> XdsServer:
         """Start a server on the settings; `consul_port` is another way to Consul than the direct one."""
-        source = f"http://127.0.0.1:{consul_port or self.consul.http_port}"
+        scheme = self.consul.address.partition(":")[0]
+        source = f"{scheme}://127.0.0.1:{consul_port or self.consul.http_port}"
         self.server = XdsServer(self.directory, ("--consul", source), self.settings(settings), name=name)
         # One that does not come up has to go away, too.
         self.stack.push_async_callback(self.server.stop)
-        await self.server.start()
+        await self.server.start(ready_within=ready_within)
         return self.server
 
     async def start_envoy(self, **options: Any) -> Envoy:

@@ -1,0 +1,30 @@
+"""Policies and tokens of a Consul for tests."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.rig.consul_api import ConsulApi
+
+READ: Final = 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
+# The accessor of the token that counts where none is given.
+ANONYMOUS: Final = "00000000-0000-0000-0000-000000000002"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`secret` goes with queries, `accessor` names it."""
+
+    accessor: str
+    secret: str
+
+
+async def make_policy(consul: ConsulApi, *, rules: str = READ, policy: str = "") -> str:
+    """Make a policy, or change the one with this id; give its id."""
+    body = {"Name": "reader", "Rules": rules} | ({"ID": policy} if policy else {})
+    return str((await consul.put(f"/v1/acl/policy/{policy}".rstrip("/"), body))["ID"])
+
+
+async def make_token(consul: ConsulApi, policy: str) -> Token:
+    """Make a token with one policy."""
+    made = await consul.put("/v1/acl/token", {"Policies": [{"ID": policy}]})
+    return Token(made["AccessorID"], made["SecretID"])
