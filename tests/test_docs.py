@@ -17,7 +17,7 @@ from xds_server.telemetry import Event
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = ("protocol", "protocol-cases", "metrics", "events", "problems", "cli", "admin")
+PAGES = ("protocol", "protocol-cases", "metrics", "events", "problems", "cli", "admin", "faults")
 RULE = re.compile(r"\bP-[01]\d\d\b")
 CASE = re.compile(r"T-[A-Z]{2}-\d\d")
 NAMED = re.compile(r"`(test_\w+)`")
