@@ -156,6 +156,10 @@ class Measurement:
         return {
             "connections": self._connections(),
             "queries_per_second": round((after["queries"] - before["queries"]) / seconds, 2),
+            "by_kind": {
+                kind: round((count - before["kinds"].get(kind, 0)) / seconds, 2)
+                for kind, count in after["kinds"].items()
+            },
             "cpu_percent": round(100 * (after["cpu"] - before["cpu"]) / seconds, 2),
             "consul_cpu_percent": round(100 * (cpu_of(self._consul) - consul) / seconds, 2),
             "memory_mb": after["memory"],

@@ -34,7 +34,7 @@ class Story:
         return {
             "default_listener": False,
             "listeners": [listener],
-            "hidden_services": ["consul", *self.hidden],
+            "hidden_services": ["consul", "xds-server", *self.hidden],
             "services": {name: {"connect_timeout": time} for name, time in self.timeouts.items()},
         }
 

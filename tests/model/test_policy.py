@@ -10,8 +10,8 @@ def test_a_service_without_a_policy_of_its_own_has_the_defaults() -> None:
     assert policy.service("user") is policy.defaults
 
 
-def test_consul_itself_is_hidden() -> None:
-    assert Policy().hidden_services == {"consul"}
+def test_consul_and_this_server_are_hidden() -> None:
+    assert Policy().hidden_services == {"consul", "xds-server"}
 
 
 def test_a_type_has_a_short_name_for_people() -> None:

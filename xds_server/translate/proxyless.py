@@ -81,7 +81,7 @@ def domains(services: Services, datacenter: str, claimed: Claims) -> Mapping[str
 def cluster_part(spec: ClusterSpec, rules: EndpointRules, places: Places, *picked: Service) -> Part:
     """Give a cluster and its endpoints, and why any of its instances was left out."""
     endpoints, problems = assignment(spec, picked, rules, places)
-    return (cluster(spec.name, spec.policy), endpoints), problems
+    return (cluster(spec), endpoints), problems
 
 
 def service_hosts(meaning: Meaning, hosts: tuple[str, ...]) -> Part:

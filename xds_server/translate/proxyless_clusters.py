@@ -18,8 +18,8 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 
 from xds_server.model.policy import LbPolicy, ServicePolicy
 from xds_server.model.types import TypeUrl
-from xds_server.translate import names
 from xds_server.translate.clusters import choice_count, ring_size
+from xds_server.translate.meaning import ClusterSpec
 from xds_server.translate.outlier import outlier_detection
 from xds_server.translate.packing import Draft, Reference, draft, pack
 from xds_server.translate.sources import ADS
@@ -30,14 +30,14 @@ HASHED: Final = frozenset({LbPolicy.RING_HASH, LbPolicy.MAGLEV})
 _REPORTS: Final = ConfigSource(self=SelfConfigSource())
 
 
-def cluster(service: str, policy: ServicePolicy) -> Draft:
-    """Give the cluster of a service for gRPC clients; its endpoints come by EDS under the same name.
+def cluster(spec: ClusterSpec) -> Draft:
+    """Give the cluster that is specified for gRPC clients; its endpoints come by EDS under the same name.
 
     Of the circuit breakers gRPC knows `max_requests` (gRFC A32), of outlier detection success rate and
     failure percentage (gRFC A50); other fields of the latter it ignores. Load is reported to this server
     (gRFC A27, "LRS"). Random balancing, which gRPC does not have, becomes round robin.
     """
-    name = names.cluster(service)
+    name, policy = spec.name, spec.policy
     message = Cluster(
         name=name,
         type=Cluster.EDS,
