@@ -118,9 +118,6 @@ CONSUL_BUDGET_WAITS: Final = Counter(
 CONSUL_BREAKER: Final = Gauge(
     "xds_consul_breaker_open", "Sources that only probe whether Consul answers again.", registry=REGISTRY
 )
-CONSUL_CONNECTED: Final = Gauge(
-    "xds_consul_connected", "1 while the catalog query of Consul succeeds.", registry=REGISTRY
-)
 SOURCE_STATE: Final = Gauge(
     "xds_source_state",
     "1 for the state a source of the catalog is in, 0 for the others.",

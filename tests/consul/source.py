@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.consul.fake_consul import FakeConsul
+from tests.rig.consul_agent import ConsulAgent
 from xds_server.consul.address import ConsulAddress
 from xds_server.consul.client import ConsulClient
 from xds_server.consul.watch import ConsulSource, WatchOptions
 from xds_server.model.catalog import Catalog
+from xds_server.model.standing import Standing, State
 from xds_server.runtime.interest import Interest
 from xds_server.runtime.latest import Latest
 
@@ -25,6 +27,11 @@ class Seen(Latest[Catalog]):
     def __init__(self) -> None:
         super().__init__()
         self.published: list[Catalog] = []
+        self.standings = Latest[tuple[Standing, ...]]()
+
+    @property
+    def live(self) -> bool:
+        return [one.state for one in self.standings.value or ()] == [State.LIVE]
 
     def publish(self, value: Catalog) -> bool:
         new = super().publish(value)
@@ -46,11 +53,16 @@ def ports(catalog: Catalog, name: str) -> list[int]:
 
 @asynccontextmanager
 async def watched(
-    fake: FakeConsul, options: WatchOptions = QUICK, interest: Interest | None = None, **client: Any
+    consul: FakeConsul | ConsulAgent,
+    options: WatchOptions = QUICK,
+    interest: Interest | None = None,
+    token: str = "",
+    **client: Any,
 ) -> AsyncIterator[Seen]:
     seen = Seen()
-    source = ConsulSource(ConsulClient(ConsulAddress(url=fake.address), **client), options, interest=interest)
-    task = asyncio.create_task(source.run(seen))
+    address = ConsulAddress(url=consul.address, token=token)
+    source = ConsulSource(ConsulClient(address, **client), options, interest=interest)
+    task = asyncio.create_task(source.run(seen, seen.standings))
     try:
         yield seen
     finally:

@@ -1,21 +1,19 @@
 """The source against a real Consul agent."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 import pytest
 
-from tests.consul.test_watch import Seen, ports
+from tests.consul.source import Seen, ports, watched
 from tests.rig.consul_agent import MISSING, ConsulAgent, find_consul
+from tests.rig.eventually import eventually
 from xds_server.consul.client import ConsulAddress, ConsulClient
 from xds_server.consul.errors import Refused
 from xds_server.consul.query import Query
-from xds_server.consul.watch import ConsulSource, WatchOptions
+from xds_server.consul.watch import WatchOptions
 from xds_server.model.catalog import Status, Weights
 from xds_server.model.problem import Code
-from xds_server.telemetry import CONSUL_CONNECTED
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(find_consul() is None, reason=MISSING)]
 
@@ -24,26 +22,13 @@ ACL = 'acl { enabled = true default_policy = "deny" tokens { master = "root-toke
 READ = 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }'
 
 
-@asynccontextmanager
-async def watched(agent: ConsulAgent, token: str = "") -> AsyncIterator[Seen]:
-    seen = Seen()
-    source = ConsulSource(ConsulClient(ConsulAddress(url=agent.address, token=token)), OPTIONS)
-    task = asyncio.create_task(source.run(seen))
-    try:
-        yield seen
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        assert task.cancelled(), task.exception()
-
-
 def statuses(seen: Seen, name: str) -> set[Status]:
     assert seen.value is not None
     return {check.status for one in seen.value.services[name].instances for check in one.checks}
 
 
 async def test_the_life_of_a_service() -> None:
-    async with ConsulAgent() as agent, watched(agent) as seen:
+    async with ConsulAgent() as agent, watched(agent, OPTIONS) as seen:
         assert dict((await seen.until(lambda _: True)).services) == {}
         user = await agent.register("user", port=1, weights=(1, 1), status="passing", tags=["v1"])
         catalog = await seen.until(lambda catalog: ports(catalog, "user") == [1])
@@ -73,7 +58,7 @@ async def test_the_life_of_a_service() -> None:
 async def test_an_index_that_moves_without_a_change_publishes_nothing() -> None:
     async with ConsulAgent() as agent:
         await agent.register("user", port=1)
-        async with watched(agent) as seen:
+        async with watched(agent, OPTIONS) as seen:
             await seen.until(lambda _: True)
             before = await agent.get("/v1/catalog/services")
             for turn in range(50):
@@ -98,7 +83,7 @@ async def test_a_name_that_is_a_path_never_shows_the_rows_of_another() -> None:
             )
         confused = await agent.get("/v1/health/service/" + quote("zz/../payments", safe=""))
         assert confused[0]["Service"]["Service"] == "payments"  # what this is about
-        async with watched(agent) as seen:
+        async with watched(agent, OPTIONS) as seen:
             catalog = await seen.until(lambda _: True)
             assert list(catalog.services) == ["payments"]
             assert ports(catalog, "payments") == [1]
@@ -123,7 +108,7 @@ async def test_hostile_rows_leave_the_good_ones_alone() -> None:
         ):
             row = {"ID": f"evil-{number}", "Service": "user", **service}
             await agent.put("/v1/catalog/register", {"Node": "evil", "Address": "10.6.6.6", "Service": row})
-        async with watched(agent) as seen:
+        async with watched(agent, OPTIONS) as seen:
             catalog = await seen.until(lambda _: True)
             instances = catalog.services["user"].instances
             assert "user-1" in {one.id for one in instances}
@@ -151,10 +136,8 @@ async def test_a_token_that_may_not_read_nodes_empties_nothing() -> None:
             assert (
                 await client.ask(Query(segments=("v1", "health", "service", "user")))
             ).body.strip() == b"[]"
-        async with watched(agent, token) as seen:
-            async with asyncio.timeout(5):
-                while not CONSUL_CONNECTED._value.get():  # noqa: ASYNC110 - a fact of the metrics
-                    await asyncio.sleep(0.01)
+        async with watched(agent, OPTIONS, token=token) as seen:
+            await eventually(lambda: seen.live)
             assert seen.value is None
             await policy(agent, READ, blind)
             await seen.until(lambda catalog: ports(catalog, "user") == [1])
@@ -164,7 +147,7 @@ async def test_without_a_token_it_is_never_ready_and_with_an_unknown_one_it_is_t
     async with ConsulAgent(hcl=[ACL], token="root-token") as agent:
         async with ConsulClient(ConsulAddress(url=agent.address)) as client:
             assert (await client.ask(Query(segments=("v1", "catalog", "services")))).body.strip() == b"{}"
-        async with watched(agent) as seen:
+        async with watched(agent, OPTIONS) as seen:
             await asyncio.sleep(0.2)
             assert seen.value is None
         unknown = "11111111-2222-3333-4444-555555555555"

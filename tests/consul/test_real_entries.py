@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.consul.source import Seen
+from tests.consul.source import Seen, watched
 from tests.rig.consul_agent import ConsulAgent, find_consul
 from tests.rig.eventually import eventually
-from xds_server.consul.client import ConsulAddress, ConsulClient
-from xds_server.consul.watch import ConsulSource, WatchOptions
+from xds_server.consul.watch import WatchOptions
 from xds_server.model.catalog import Catalog
 from xds_server.model.chain import Resolver, Router, Splitter
 from xds_server.model.entries import (
@@ -84,19 +82,6 @@ async def write(agent: ConsulAgent, *entries: dict[str, Any]) -> None:
         assert await agent.put("/v1/config", entry) is True
 
 
-@asynccontextmanager
-async def watched(agent: ConsulAgent, token: str = "") -> AsyncIterator[Seen]:
-    seen = Seen()
-    source = ConsulSource(ConsulClient(ConsulAddress(url=agent.address, token=token)), QUICK)
-    task = asyncio.create_task(source.run(seen))
-    try:
-        yield seen
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-        assert task.cancelled(), task.exception()
-
-
 async def until(seen: Seen, fact: Callable[[Catalog], Any]) -> Catalog:
     catalog = await eventually(lambda: seen.value, lambda value: value and fact(value), within=60)
     assert catalog is not None
@@ -106,7 +91,7 @@ async def until(seen: Seen, fact: Callable[[Catalog], Any]) -> Catalog:
 async def test_entries_of_every_kind_come_with_the_first_catalog_change_and_go() -> None:
     async with ConsulAgent() as agent:
         await write(agent, PROXY, WEB, RESOLVER, SPLITTER, ROUTER, INGRESS, TERMINATING)
-        async with watched(agent) as seen:
+        async with watched(agent, QUICK) as seen:
             entries = (await seen.get()).entries
             assert entries.problems == ()
             assert entries.defaults == (
@@ -195,7 +180,7 @@ async def test_a_name_that_cannot_be_used_costs_itself_only() -> None:
         await write(
             agent, PROXY, WEB | {"Name": "we/../ird"}, {"Kind": "service-resolver", "Name": "a\nb"}, WEB
         )
-        async with watched(agent) as seen:
+        async with watched(agent, QUICK) as seen:
             entries = (await seen.get()).entries
             assert list(entries.overrides) == ["web"]
             assert not entries.chains
@@ -214,7 +199,7 @@ async def test_a_token_that_loses_its_rights_takes_no_entry_away(caplog: pytest.
         await write(agent, PROXY, WEB, RESOLVER)
         reader = await policy(agent, READ)
         token = (await agent.put("/v1/acl/token", {"Policies": [{"ID": reader}]}))["SecretID"]
-        async with watched(agent, token) as seen:
+        async with watched(agent, QUICK, token=token) as seen:
             first = await seen.get()
             assert list(first.entries.chains) == ["web"]
             await policy(agent, "", reader)
@@ -243,7 +228,7 @@ async def test_what_the_token_may_not_read_is_missing_and_nothing_else_is() -> N
             agent, READ + ' service "secret" { policy = "deny" } service "in" { policy = "deny" }'
         )
         token = (await agent.put("/v1/acl/token", {"Policies": [{"ID": reader}]}))["SecretID"]
-        async with watched(agent, token) as seen:
+        async with watched(agent, QUICK, token=token) as seen:
             entries = (await seen.get()).entries
             assert (list(entries.overrides), list(entries.chains)) == (["web"], ["web"])
             assert not entries.gateways

@@ -7,7 +7,7 @@ from tests.rig.eventually import eventually
 pytestmark = pytest.mark.integration
 
 SECONDS = [
-    pytest.param(10, id="10 s"),
+    pytest.param(5, id="5 s"),
     pytest.param(600, id="10 min", marks=[pytest.mark.slow, pytest.mark.timeout(700)]),
 ]
 

@@ -76,7 +76,7 @@ async def test_the_admin_port_and_reflection_answer(delta_world):
     metrics = await server.metrics()
     assert metrics.total("xds_streams", variant="delta") == 1
     assert metrics.total("xds_snapshot_resources", type="Cluster") == 1
-    assert metrics.total("xds_consul_connected") == 1
+    assert metrics.total("xds_source_state", state="live") == 1
     assert metrics.total("xds_nacks_total") == 0
     listed = await asyncio.to_thread(reflected, f"127.0.0.1:{server.port}")
     assert {ADS, "grpc.health.v1.Health"} <= set(listed)

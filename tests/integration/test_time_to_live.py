@@ -9,6 +9,7 @@ from tests.rig.world import World
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.slow
 @pytest.mark.shows("P-100")
 async def test_an_envoy_that_is_cut_off_closes_the_listener_and_opens_it_again(delta_world: World):
     world = delta_world

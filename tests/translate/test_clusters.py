@@ -22,9 +22,11 @@ def message(draft: Draft) -> Cluster:
     return found
 
 
+SPEC = ClusterSpec(name="user", policy=ServicePolicy(), picks=(Pick(service="user"),))
+
+
 def cluster(**policy: Any) -> Cluster:
-    spec = ClusterSpec(name="user", policy=ServicePolicy(**policy), picks=(Pick(service="user"),))
-    return message(clusters.cluster(spec))
+    return message(clusters.cluster(replace(SPEC, policy=ServicePolicy(**policy))))
 
 
 @pytest.mark.parametrize(
@@ -68,11 +70,14 @@ def test_grpc_clients_are_told_the_same() -> None:
     ring = ServicePolicy(lb_policy=LbPolicy.RING_HASH, ring_size=(16, 32))
     least = ServicePolicy(lb_policy=LbPolicy.LEAST_REQUEST, choices=4)
 
-    made = message(proxyless_clusters.cluster("user", ring))
+    made = message(proxyless_clusters.cluster(replace(SPEC, policy=ring)))
 
     assert made.ring_hash_lb_config.minimum_ring_size.value == 16
     # `{4}` is field 1, a wrapped 4, of LeastRequest, somewhere inside.
-    assert b"LeastRequest\x12\x04\x0a\x02\x08\x04" in proxyless_clusters.cluster("user", least).packed
+    assert (
+        b"LeastRequest\x12\x04\x0a\x02\x08\x04"
+        in proxyless_clusters.cluster(replace(SPEC, policy=least)).packed
+    )
 
 
 # --- host names ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from xds_server.consul.query import Answer
 from xds_server.consul.signs import Bounds
 from xds_server.model.standing import Standing, State, replaced
 from xds_server.runtime.latest import Latest
-from xds_server.telemetry import CONSUL_CONNECTED, Event, log
+from xds_server.telemetry import Event, log
 
 _LASTS: Final = 2  # errors in a row
 # One of these may be an election or a bad moment of a proxy; a query that is given up has waited long enough.
@@ -109,7 +109,6 @@ class Report:
         self._facts = replace(
             self._facts, error=None, errors=0, answered=True, behind=behind, services=services
         )
-        CONSUL_CONNECTED.set(1)
         self._log_once(Event.CONSUL_CONNECTED, None)
         self._judge()
 
@@ -118,7 +117,6 @@ class Report:
         if isinstance(error, Objection) and error.ask_leader:
             return
         self._facts = replace(self._facts, error=error, errors=self._facts.errors + 1)
-        CONSUL_CONNECTED.set(0)
         event = next((event for kind, event in _EVENTS if isinstance(error, kind)), Event.CONSUL_QUERY_FAILED)
         self._log_once(event, error)
         self._judge()

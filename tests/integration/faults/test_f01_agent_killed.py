@@ -8,7 +8,7 @@ async def test_f01_agent_killed(cluster, fault_world):
         await world.start()
         await cluster.client.kill()
         await world.until_state("stale")
-        assert (await world.server.metrics()).total("xds_consul_connected") == 0
+        assert (await world.server.metrics()).total("xds_source_state", state="live") == 0
         await world.holds(SHORT)
         assert await world.server.status("/readyz") == 200
         await cluster.client.start(up=False)

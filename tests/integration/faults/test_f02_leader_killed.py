@@ -1,8 +1,11 @@
 import asyncio
 
+import pytest
+
 from tests.rig.eventually import eventually
 
 
+@pytest.mark.slow
 async def test_f02_leader_killed(cluster, fault_world):
     async with fault_world(cluster.client) as world:
         await world.start()
