@@ -1,6 +1,7 @@
 """What was made in the last translation, with the inputs it was made from, to be handed out again."""
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any, TypeAlias, TypeVar
 
 from xds_server.model.problem import Code, Problem
@@ -27,7 +28,7 @@ class Memory:
     def recall(self, key: Key, make: Callable[..., T], *inputs: Any) -> T:
         """Give `make(*inputs)`, from memory if it was made from these very objects."""
         known = self._old.get(key)
-        if known is not None and all(a is b for a, b in zip(known[0], inputs, strict=True)):
+        if known is not None and len(known[0]) == len(inputs) and all(map(is_, known[0], inputs)):
             self._new[key] = known
             value: T = known[1]
             return value
