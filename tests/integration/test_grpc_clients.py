@@ -161,6 +161,7 @@ async def test_a_service_that_comes_later_is_found(world):
 # --- endpoints ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.shows("T-GR-10")
 async def test_endpoints_move_without_an_error(world):
     await instance(world, "user", "a")
@@ -250,6 +251,7 @@ async def test_the_circuit_breaker_drops_calls(world):
 # --- routes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.shows("P-131")
 async def test_a_route_splits_90_to_10_and_moves(world):
     await instance(world, "user")

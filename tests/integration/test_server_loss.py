@@ -65,29 +65,29 @@ async def test_a_change_made_while_the_server_was_away_arrives_on_its_return(wor
 
 
 @pytest.mark.shows("P-013", "T-ST-17")
-async def test_a_restart_while_consul_is_slow_never_costs_a_cluster(world):
-    await world.instance("user")
-    await world.instance("order")
-    async with FaultProxy(world.consul.http_port) as proxy:
-        await world.start_server(consul_port=proxy.port)
-        await world.start_envoy()
-        clusters = set(await world.envoy.clusters())
+async def test_a_restart_while_consul_is_slow_never_costs_a_cluster(delta_world):
+    await delta_world.instance("user")
+    await delta_world.instance("order")
+    async with FaultProxy(delta_world.consul.http_port) as proxy:
+        await delta_world.start_server(consul_port=proxy.port)
+        await delta_world.start_envoy()
+        clusters = set(await delta_world.envoy.clusters())
         assert {"user", "order"} < clusters
-        async with world.load("user") as load:
-            await world.server.kill()
+        async with delta_world.load("user") as load:
+            await delta_world.server.kill()
             proxy.delay = 3.0
-            await world.server.start(ready_within=None)
-            early = await first_answer(world)
+            await delta_world.server.start(ready_within=None)
+            early = await first_answer(delta_world)
             assert early is None or len(early.resources) == 2
-            while await world.server.status("/readyz") != 200:
-                assert set(await world.envoy.clusters()) == clusters
+            while await delta_world.server.status("/readyz") != 200:
+                assert set(await delta_world.envoy.clusters()) == clusters
                 await asyncio.sleep(0.05)
-            await eventually(lambda: connected(world), within=20.0)
+            await eventually(lambda: connected(delta_world), within=20.0)
             await load.more(200)
-        assert set(await world.envoy.clusters()) == clusters
+        assert set(await delta_world.envoy.clusters()) == clusters
         assert not load.failures
-        assert (await world.envoy.updates())["cluster_manager.cds.update_success"] == 1
-        await world.server.stop()
+        assert (await delta_world.envoy.updates())["cluster_manager.cds.update_success"] == 1
+        await delta_world.server.stop()
 
 
 @pytest.mark.shows("T-RC-11")
