@@ -96,3 +96,5 @@ async def test_a_token_that_may_not_register_is_said_once(caplog: pytest.LogCapt
         await asyncio.sleep(1.2)  # two more tries
         assert await agent.get(HEALTH) == []
     assert caplog.messages.count("consul.not_registered") == 1
+    (record,) = [r for r in caplog.records if r.getMessage() == "consul.not_registered"]
+    assert 'service "xds-server" { policy = "write" }' in str(vars(record)["fields"]["error"])

@@ -29,7 +29,7 @@ _PACE: Final = 3  # renewals within one time to live
 _FAILED: Final = (ConsulError, consul.ConsulException)
 
 
-_ADVICE: Final = 'give the token `service "xds-server" { policy = "write" }`, or set consul.register: false'
+_GRANT: Final = 'give the token `service "xds-server" { policy = "write" }`, or set consul.register: false.'
 _ONLY_HERE: Final = (
     "xds-server listens on loopback only, where the other nodes of this Consul cannot reach it: "
     "set xds.address, or consul.register: false."
@@ -84,7 +84,8 @@ class SelfRegistration:
             except _FAILED as error:
                 # An agent that lost its memory does not know the check; the next turn registers again.
                 self._registered = False
-                self._tell(str(error))
+                denied = isinstance(error, consul.ACLPermissionDenied)
+                self._tell(f"Consul refuses it: {_GRANT}" if denied else str(error))
             else:
                 self._tell("")
             await asyncio.sleep(self._one.ttl / _PACE)
@@ -134,7 +135,7 @@ class SelfRegistration:
         if told is not None and bool(told) == bool(error):
             return
         if error:
-            log(Event.CONSUL_NOT_REGISTERED, logging.WARNING, error=error, advice=_ADVICE)
+            log(Event.CONSUL_NOT_REGISTERED, logging.WARNING, error=error)
         else:
             log(Event.CONSUL_REGISTERED, id=self._one.id, address=self._one.address, port=self._one.port)
 
