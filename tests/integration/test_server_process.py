@@ -107,3 +107,21 @@ async def health(server):
 def reflected(target):
     with grpc.insecure_channel(target) as channel:
         return ProtoReflectionDescriptorDatabase(channel).get_services()
+
+
+async def test_the_server_is_a_service_of_consul_for_as_long_as_it_runs(delta_world):
+    path = "/v1/health/service/xds-server"
+    await delta_world.start_server()
+    (row,) = await eventually(lambda: delta_world.consul.get(f"{path}?passing"))
+    assert (row["Service"]["Address"], row["Service"]["Port"]) == ("127.0.0.1", delta_world.server.port)
+    # Nobody is sent to it as to a service.
+    assert await delta_world.server.problems() == []
+
+    assert await delta_world.server.process.end() == 0
+
+    assert await delta_world.consul.get(path) == []
+
+
+async def test_a_server_that_is_not_to_register_does_not(delta_world):
+    await delta_world.start_server({"consul": {"register": False}})
+    assert "xds-server" not in await delta_world.consul.get("/v1/catalog/services")

@@ -59,10 +59,14 @@ async def stay_registered(settings: Settings, sources: Sources, port: int) -> No
         port=at,
         version=__version__,
     )
-    async with _client(replace(settings.consul, connections=1)) as client:
+    await supervise("consul registration", partial(_registered, settings.consul, one, sources))
+
+
+async def _registered(consul: ConsulSettings, one: Registration, sources: Sources) -> None:
+    async with _client(replace(consul, connections=1)) as client:
         registration = SelfRegistration(client, one, partial(_health, sources))
         try:
-            await supervise("consul registration", registration.run)
+            await registration.run()
         finally:
             await registration.leave()
 
