@@ -12,7 +12,7 @@ from tests.consul import source
 from tests.consul.fake_consul import FakeConsul, Reply, health, row
 from tests.consul.recorded import recorded, recorded_body
 from tests.rig.eventually import eventually
-from xds_server.consul import entry_watch
+from xds_server.consul import due_reads, entry_watch
 from xds_server.consul import poll as poll_module
 from xds_server.consul.asking import Asking
 from xds_server.consul.budget import Budget
@@ -113,7 +113,7 @@ async def watched(
 @pytest.fixture(autouse=True)
 def quick_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll_module, "backoff", lambda errors: 0.02)
-    monkeypatch.setattr(entry_watch, "backoff", lambda errors: 0.02)
+    monkeypatch.setattr(due_reads, "backoff", lambda errors: 0.02)
 
 
 async def test_every_kind_is_polled_once_and_a_chain_read_only_when_an_entry_changes() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.consul.fake_consul import ANY, CRITICAL, LIST, NODES, WARNING, FakeConsul, Reply, health, row
 from tests.consul.source import QUICK, Seen, ports, watched
 from tests.rig.eventually import eventually
-from xds_server.consul import census, poll, services
+from xds_server.consul import census, due_reads, poll, services
 from xds_server.consul.client import ConsulClient
 from xds_server.model.catalog import Catalog
 from xds_server.runtime.interest import Interest
@@ -27,7 +27,7 @@ CHECK = [{"CheckID": "alive", "Status": "passing"}]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll, "backoff", lambda errors: 0.02)
-    monkeypatch.setattr(services, "backoff", lambda errors: 0.02)
+    monkeypatch.setattr(due_reads, "backoff", lambda errors: 0.02)
     monkeypatch.setattr(census, "backoff", lambda errors: 0.02)
 
 

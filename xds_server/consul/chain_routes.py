@@ -11,7 +11,16 @@ from xds_server.consul.chain_shapes import DestinationShape, HeaderCondition, Ht
 from xds_server.consul.pieces import Flaw, GoDuration, among, header_changes, literal, seconds, token
 from xds_server.consul.regexes import regex_flaw
 from xds_server.consul.text import shown
-from xds_server.model.route import PathKind, PathMatch, Retries, RouteMatch, TextKind, TextMatch, Treatment
+from xds_server.model.route import (
+    RETRY_ON,
+    PathKind,
+    PathMatch,
+    Retries,
+    RouteMatch,
+    TextKind,
+    TextMatch,
+    Treatment,
+)
 
 _MAX_CONDITIONS: Final = 64
 _MAX_METHODS: Final = 32
@@ -22,27 +31,13 @@ _STATUSES: Final = range(100, 600)
 
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}", re.ASCII)
 
-# Envoy, "x-envoy-retry-on" and "x-envoy-retry-grpc-on".
-_RETRY_ON: Final = frozenset(
-    {
-        "5xx",
-        "gateway-error",
-        "reset",
-        "reset-before-request",
-        "connect-failure",
-        "envoy-ratelimited",
-        "retriable-4xx",
-        "refused-stream",
-        "retriable-status-codes",
-        "retriable-headers",
-        "http3-post-connect-failure",
-        "cancelled",
-        "deadline-exceeded",
-        "internal",
-        "resource-exhausted",
-        "unavailable",
-    }
-)
+# What is beside it in an entry, or in the request, may say more.
+_RETRY_ON: Final = RETRY_ON | {
+    "envoy-ratelimited",
+    "retriable-status-codes",
+    "retriable-headers",
+    "http3-post-connect-failure",
+}
 # The field of a condition, what it means, and the expression that means the same in any case.
 _TEXT_KINDS: Final = (
     ("Exact", TextKind.EXACT, "(?i){}"),

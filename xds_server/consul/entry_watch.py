@@ -17,12 +17,12 @@ import msgspec
 from xds_server.consul import budget
 from xds_server.consul.asking import Asking
 from xds_server.consul.chains import decode_chain
-from xds_server.consul.due import Due, Why
+from xds_server.consul.due import Why
+from xds_server.consul.due_reads import DueReads
 from xds_server.consul.entries import CHAINED, Kind, KindAnswer, decode_entries
 from xds_server.consul.entry_book import EntryBook
 from xds_server.consul.errors import ConsulError, Refused
 from xds_server.consul.evidence import Claim, Evidence, Objection, Question
-from xds_server.consul.pace import backoff
 from xds_server.consul.poll import Poll
 from xds_server.consul.query import Answer, Reads
 from xds_server.consul.rows import Failure, attempt
@@ -66,8 +66,8 @@ class EntryWatch:
         self._now = now
         self._on_change = on_change
         self._book = EntryBook()
-        self._due = Due()
-        self._put = asyncio.Event()
+        self._reads = DueReads(self._read)
+        self._due = self._reads.due
         self._more = asyncio.Event()  # than before are to be read in turn
         self._errors: dict[str, int] = {}
         self._failing: set[str] = set()
@@ -89,7 +89,7 @@ class EntryWatch:
         for kind in Kind:
             group.create_task(supervise(f"consul config {kind}", partial(self._watch, kind)))
         for number in range(_READERS):
-            group.create_task(supervise(f"consul chains {number}", self._read_due))
+            group.create_task(supervise(f"consul chains {number}", self._reads.run))
         group.create_task(supervise("consul chains in turn", self._sweep))
 
     def give_up(self, why: str) -> None:
@@ -159,7 +159,7 @@ class EntryWatch:
             self._due.follow(name, asyncio.get_running_loop().time())
             self._more.set()
         for name in sorted(self._concerned(answer.kind, changed)):
-            self._put_due(name, Why.CHANGED)
+            self._reads.put(name, Why.CHANGED)
         self._on_change()
 
     def _concerned(self, kind: Kind, changed: frozenset[str]) -> frozenset[str]:
@@ -187,22 +187,8 @@ class EntryWatch:
 
     # --- chains
 
-    async def _read_due(self) -> None:
-        while True:
-            if (taken := self._due.take()) is None:
-                self._put.clear()
-                await self._put.wait()
-                continue
-            name, why = taken
-            try:
-                await self._read(name, budget.Kind.SWEEP if why is Why.SWEPT else budget.Kind.ENTRY)
-            except Exception:
-                self._read_later(name)
-                raise
-            finally:
-                self._due.done(name)
-
-    async def _read(self, name: str, kind: budget.Kind) -> None:
+    async def _read(self, name: str, why: Why) -> None:
+        kind = budget.Kind.SWEEP if why is Why.SWEPT else budget.Kind.ENTRY
         try:
             # The leader has what any server has told of an entry.
             answer = await self._asking.read(*_CHAIN, name, kind=kind, reads=Reads.DEFAULT)
@@ -212,7 +198,7 @@ class EntryWatch:
             if errors >= _FAILED_AFTER and not (error.temporary and not self._settled):
                 self._failed(f"discovery chain {name}", str(error))
                 self._book.give_up_chain(name, str(error))
-            self._read_later(name)
+            self._reads.put_later(name, errors)
         else:
             self._errors.pop(name, None)
             self._recovered(f"discovery chain {name}")
@@ -227,15 +213,7 @@ class EntryWatch:
                     await self._more.wait()
             except TimeoutError:
                 if (longest := self._due.longest) is not None:
-                    self._put_due(longest[0], Why.SWEPT)
-
-    def _read_later(self, name: str) -> None:
-        seconds = backoff(self._errors.get(name, 1))
-        asyncio.get_running_loop().call_later(seconds, self._put_due, name, Why.AGAIN)
-
-    def _put_due(self, name: str, why: Why) -> None:
-        self._due.put(name, why, asyncio.get_running_loop().time())
-        self._put.set()
+                    self._reads.put(longest[0], Why.SWEPT)
 
     # --- what is told of it
 

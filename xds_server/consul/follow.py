@@ -40,11 +40,6 @@ class Following:
         """Whether there are too many services for a long poll each."""
         return len(self._listed) > self._all
 
-    @property
-    def not_close(self) -> int:
-        """How many services are followed by the wide queries only."""
-        return len(self._listed) - len(self.close)
-
     def resize(self, room: int) -> None:
         """Take over how many queries may be open; the next `follow` acts on it."""
         reads = min(MOST_READS, max(_FEWEST_READS, room // _READS_SHARE))

@@ -10,11 +10,11 @@ from typing import Final
 from xds_server.consul.asking import Asking
 from xds_server.consul.belief import Belief
 from xds_server.consul.budget import Kind
-from xds_server.consul.due import Due, Why
+from xds_server.consul.due import Why
+from xds_server.consul.due_reads import DueReads
 from xds_server.consul.errors import ConsulError
 from xds_server.consul.evidence import Objection
 from xds_server.consul.follow import MOST_READS, Following
-from xds_server.consul.pace import backoff
 from xds_server.consul.poll import Poll
 from xds_server.consul.query import Reads
 from xds_server.runtime.supervise import supervise
@@ -35,8 +35,8 @@ class Services:
         self._group = group
         self._following = Following(self._room)
         self._watches: dict[str, asyncio.Task[None]] = {}
-        self._due = Due()
-        self._put = asyncio.Event()
+        self._reads = DueReads(self._read)
+        self._due = self._reads.due
         self._errors: dict[str, int] = {}
         self._sweep_since = 0.0
         self._swept = asyncio.Event()
@@ -62,7 +62,7 @@ class Services:
     def start(self) -> None:
         """Start those who read what falls due."""
         for number in range(MOST_READS):
-            self._group.create_task(supervise(f"consul reads {number}", self._read_due))
+            self._group.create_task(supervise(f"consul reads {number}", self._reads.run))
         self._group.create_task(supervise("consul sweep", self._sweep))
 
     def follow(self, names: frozenset[str]) -> None:
@@ -78,7 +78,7 @@ class Services:
         now = _now()
         for name in sorted(names - self._watches.keys() - self._due.names):
             self._due.follow(name, now)
-            self._put_due(name, Why.AGAIN if self._belief.assembly.was_read(name) else Why.FIRST)
+            self._reads.put(name, Why.AGAIN if self._belief.assembly.was_read(name) else Why.FIRST)
             self._swept.set()
         self._count()
 
@@ -94,7 +94,7 @@ class Services:
             self._following.change(name)
         self._fill()
         for name in changed:
-            self._put_due(name, Why.CHANGED)
+            self._reads.put(name, Why.CHANGED)
 
     def sweep(self) -> None:
         """Read every service that has no long poll once, at half of the budget: something has changed."""
@@ -139,21 +139,6 @@ class Services:
 
     # --- the others
 
-    async def _read_due(self) -> None:
-        while True:
-            if (taken := self._due.take()) is None:
-                self._put.clear()
-                await self._put.wait()
-                continue
-            name, why = taken
-            try:
-                await self._read(name, why)
-            except Exception:
-                self._read_later(name)
-                raise
-            finally:
-                self._due.done(name)
-
     async def _read(self, name: str, why: Why) -> None:
         reads = self._belief.service_reads(name)
         kind = Kind.SWEEP if why is Why.SWEPT else Kind.SERVICE
@@ -166,20 +151,12 @@ class Services:
             errors = self._errors.get(name, 0) + 1
             self._belief.service_failed(name, error, errors)
             if isinstance(error, Objection) and error.ask_leader:
-                self._put_due(name, Why.CHANGED)
+                self._reads.put(name, Why.CHANGED)
             else:
                 self._errors[name] = errors
-                self._read_later(name)
+                self._reads.put_later(name, errors)
         else:
             self._errors.pop(name, None)
-
-    def _read_later(self, name: str) -> None:
-        seconds = backoff(self._errors.get(name, 1))
-        asyncio.get_running_loop().call_later(seconds, self._put_due, name, Why.AGAIN)
-
-    def _put_due(self, name: str, why: Why) -> None:
-        self._due.put(name, why, _now())
-        self._put.set()
 
     # --- in turn
 
@@ -199,12 +176,13 @@ class Services:
                 continue  # there are more to read, or all of them sooner
             last = _now()
             if longest is not None:
-                self._put_due(longest[0], Why.SWEPT)
+                self._reads.put(longest[0], Why.SWEPT)
 
     def end(self) -> None:
         """Count no service any more."""
         self._watches.clear()
-        self._due = Due()
+        for name in self._due.names:
+            self._due.forget(name)
         self._count()
 
     def _count(self) -> None:

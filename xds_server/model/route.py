@@ -80,6 +80,28 @@ class HeaderChanges:
 NO_CHANGES: Final = HeaderChanges()
 
 
+RETRY_ON: Final = frozenset(
+    {
+        "5xx",
+        "gateway-error",
+        "reset",
+        "reset-before-request",
+        "connect-failure",
+        "refused-stream",
+        "retriable-4xx",
+        "cancelled",
+        "deadline-exceeded",
+        "internal",
+        "resource-exhausted",
+        "unavailable",
+    }
+)
+"""Conditions that need nothing beside them (Envoy, "x-envoy-retry-on" and "x-envoy-retry-grpc-on")."""
+
+SAFE_RETRIES: Final = ("connect-failure", "refused-stream", "reset-before-request")
+"""Failures in which no instance saw the request, so that a retry is safe for every method."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retries:
     """When and how often a request is sent again, in the words of Envoy's `x-envoy-retry-on`.

@@ -18,6 +18,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from xds_server.model.policy import HashKind, HashOn, LbPolicy, Protocol, ServicePolicy
 from xds_server.model.route import (
     NO_CHANGES,
+    SAFE_RETRIES,
     Branch,
     HeaderChanges,
     PathKind,
@@ -34,7 +35,7 @@ _HOST_PREDICATE: Final = RetryPolicy.RetryHostPredicate(
     name="envoy.retry_host_predicates.previous_hosts", typed_config=pack(PreviousHostsPredicate())
 )
 # Only failures in which no instance saw the request, so a retry is safe for every method.
-_SAFE: Final = Retries(count=2, on=("connect-failure", "refused-stream", "reset-before-request"))
+_SAFE: Final = Retries(count=2, on=SAFE_RETRIES)
 _STATUSES: Final = "retriable-status-codes"
 
 _HASHED: Final = frozenset({LbPolicy.RING_HASH, LbPolicy.MAGLEV})

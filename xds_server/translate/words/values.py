@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from xds_server.model.policy import HashKind, HashOn
-from xds_server.model.route import PathKind, PathMatch, Retries, TextKind, TextMatch
+from xds_server.model.route import RETRY_ON, SAFE_RETRIES, PathKind, PathMatch, Retries, TextKind, TextMatch
 from xds_server.translate.regex_size import MOST, program_size
 
 T = TypeVar("T")
@@ -42,27 +42,6 @@ _LONGEST: Final = 3600.0
 _MOST_RETRIES: Final = 10
 _MOST_ITEMS: Final = 16
 MAX_PRIORITY: Final = 1_000_000
-
-SAFE_RETRIES: Final = ("connect-failure", "refused-stream", "reset-before-request")
-"""Failures in which no instance saw the request, so that a retry is safe for every method."""
-
-# Envoy, "x-envoy-retry-on" and "x-envoy-retry-grpc-on"; statuses are written as numbers.
-_RETRY_ON: Final = frozenset(
-    {
-        "5xx",
-        "gateway-error",
-        "reset",
-        "reset-before-request",
-        "connect-failure",
-        "refused-stream",
-        "retriable-4xx",
-        "cancelled",
-        "deadline-exceeded",
-        "internal",
-        "resource-exhausted",
-        "unavailable",
-    }
-)
 
 
 class Misfit(Exception):  # noqa: N818 - no error: what a stranger wrote does not fit, which is to be expected
@@ -226,8 +205,8 @@ def retries(text: str) -> Retries:
     words = _items(conditions) if colon else SAFE_RETRIES
     statuses = tuple(sorted({int(one) for one in words if re.fullmatch(r"[1-5][0-9][0-9]", one, re.ASCII)}))
     named = tuple(sorted({one for one in words if not one.isdigit()}))
-    if len(named) + len(statuses) < len(set(words)) or not _RETRY_ON.issuperset(named):
-        raise Misfit(f"has a condition that is neither a status nor one of {', '.join(sorted(_RETRY_ON))}")
+    if len(named) + len(statuses) < len(set(words)) or not RETRY_ON.issuperset(named):
+        raise Misfit(f"has a condition that is neither a status nor one of {', '.join(sorted(RETRY_ON))}")
     return Retries(count=number(count, 0, _MOST_RETRIES), on=named, statuses=statuses)
 
 
