@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ENVOY_MATRIX ?= 1.36 1.38 1.40
 # Modules are compiled when they are first imported: of the thousands installed, few ever are.
 PIP := $(BIN)/pip install -q --disable-pip-version-check --no-compile
+# Tests mostly wait for real programs, so there may be more of them at a time than processors.
+PARALLEL ?= -n 3 --dist worksteal
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -44,7 +46,7 @@ demo: setup ## Run Consul, Envoy, two services and xds-server here; DEMO="--port
 
 .PHONY: test
 test: setup consul lint ## Everything: style, types, floors, and the tests against real Envoy and real Consul
-	$(BIN)/python -m pytest -q -m "not slow" $(TEST)
+	$(BIN)/python -m pytest -q -m "not slow" $(PARALLEL) $(TEST)
 
 .PHONY: test-faults
 test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong with Consul, under load (about ten minutes)

@@ -10,10 +10,12 @@ from tests.runtime.inputs import LOOPBACK, Inputs, catalog
 from xds_server import telemetry
 from xds_server.model.problem import Code
 from xds_server.model.proxy import Group, Proxy
+from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
 from xds_server.runtime import pipeline as module
 from xds_server.runtime.debounce import Pace
 from xds_server.runtime.pipeline import MAX_KINDS, TooManyKindsError
+from xds_server.snapshot import build
 from xds_server.translate import Translator
 
 
@@ -32,6 +34,11 @@ def proxy(admin_port, agent="envoy 1.40.0"):
 
 def clusters(snapshot):
     return list(snapshot.sets[TypeUrl.CLUSTER].by_name)
+
+
+def render_of(name):
+    translation = Translator(Group()).translate(catalog(**{name: 8001}), LOOPBACK, Secrets())
+    return build(translation.drafts, translation.problems, module.EMPTY, translation.derived)
 
 
 def count(result):
@@ -130,6 +137,7 @@ async def test_a_group_is_built_when_its_first_stream_joins():
         await pipeline.snapshot.get()
         with pipeline.join(proxy(19000)) as one, pipeline.join(proxy(19000)) as other:
             assert one is other
+            await pipeline.newest(proxy(19000))
             assert one.snapshots.value is not pipeline.snapshot.value
             # No endpoint may point at the proxies' own admin port.
             codes = [problem.code for problem in one.snapshots.value.problems]
@@ -147,13 +155,14 @@ async def test_a_kind_without_streams_is_remembered_but_not_built():
     async with running(inputs) as pipeline:
         await pipeline.snapshot.get()
         with pipeline.join(proxy(19000)) as first:
-            pass
+            await pipeline.newest(proxy(19000))
         inputs.catalog.publish(catalog(order=8001))
         await eventually(lambda: clusters(pipeline.snapshot.value) == ["order"])
         assert clusters(first.snapshots.value) == ["user"]
 
         with pipeline.join(proxy(19000)) as again:
             assert again is first
+            assert clusters(await pipeline.newest(proxy(19000))) == ["order"]
             assert clusters(again.snapshots.value) == ["order"]
 
 
@@ -163,11 +172,13 @@ async def test_two_versions_of_the_software_are_two_kinds_with_the_same_snapshot
         await pipeline.snapshot.get()
         with pipeline.join(proxy(1, "envoy 1.40.0")) as new, pipeline.join(proxy(1, "envoy 1.36.0")) as old:
             assert new is not old
+            await pipeline.newest(proxy(1))
             assert new.snapshots.value is old.snapshots.value
 
 
 async def test_there_is_a_bound_to_kinds():
-    pipeline = Inputs(catalog(user=8001)).pipeline
+    inputs = Inputs(catalog(user=8001))
+    pipeline = inputs.pipeline
     with contextlib.ExitStack() as stack:
         for number in range(1, MAX_KINDS + 1):
             stack.enter_context(pipeline.join(proxy(number)))
@@ -176,8 +187,9 @@ async def test_there_is_a_bound_to_kinds():
         # One that is there already has room.
         with pipeline.join(proxy(1)):
             pass
-    with pipeline.join(proxy(60000)) as joined:
-        assert joined.snapshots.value is not None
+    async with running(inputs):
+        with pipeline.join(proxy(60000)):
+            assert clusters(await pipeline.newest(proxy(60000))) == ["user"]
 
 
 @pytest.mark.shows("P-119", "T-CA-13", "T-LM-07")
@@ -191,7 +203,7 @@ async def test_a_build_that_fails_leaves_the_last_good_snapshot(monkeypatch, cap
             raise ZeroDivisionError("a bug")
 
         with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "xds_server"):
-            patch.setattr(Translator, "translate", fail)
+            patch.setattr(Translator, "translating", fail)
             inputs.catalog.publish(catalog(order=8002))
             await eventually(lambda: count("failed") > before)
         assert pipeline.snapshot.value is good
@@ -200,6 +212,37 @@ async def test_a_build_that_fails_leaves_the_last_good_snapshot(monkeypatch, cap
 
         inputs.catalog.publish(catalog(third=8003))
         await eventually(lambda: clusters(pipeline.snapshot.value) == ["third"])
+
+
+async def test_catalog_and_policy_can_be_pinned_and_let_go():
+    inputs = Inputs(catalog(user=8001))
+    async with running(inputs) as pipeline:
+        first = await pipeline.snapshot.get()
+        inputs.catalog.publish(catalog(order=8001))
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["order"])
+        old = pipeline.history.get(first.sequence)
+
+        pipeline.pin(old)
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["user"])
+        inputs.catalog.publish(catalog(third=8001))
+        with pipeline.join(proxy(1)):
+            assert clusters(await pipeline.newest(proxy(1))) == ["user"]
+        again = pipeline.snapshot.value
+        assert all(again.sets[one].version == first.sets[one].version for one in TypeUrl)
+
+        pipeline.pin(None)
+        await eventually(lambda: clusters(pipeline.snapshot.value) == ["third"])
+
+
+def test_what_follows_an_older_snapshot_is_not_published():
+    line = module._Line(Group())
+    first, second = (render_of(name) for name in ("user", "order"))
+    assert line.publish(first, module.EMPTY)
+
+    before = count("overtaken")
+    assert not line.publish(second, module.EMPTY)
+    assert line.snapshot.value is first
+    assert count("overtaken") == before + 1
 
 
 def test_the_group_of_everyone_says_nothing_of_an_admin_port():

@@ -21,7 +21,12 @@ async def server(monkeypatch):
     """It serves one cluster that a client drops half a second after its last sign of life."""
     made = mortal(cluster("user"), 0.5)
     translation = Translation(drafts={CDS: (made,)}, problems=())
-    monkeypatch.setattr(Translator, "translate", lambda *arguments: translation)
+
+    def translating(*_):
+        yield
+        return translation
+
+    monkeypatch.setattr(Translator, "translating", translating)
     async with serving(Inputs(catalog(user=8001))) as running:
         await eventually(lambda: running.inputs.pipeline.snapshot.value)
         yield running

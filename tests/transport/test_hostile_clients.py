@@ -253,7 +253,7 @@ async def test_while_nothing_can_be_made_for_a_client_it_keeps_what_it_has(serve
     async with AdsClient(server.port, variant) as client:
         await client.subscribe(CDS).expect(CDS, "user").ack(CDS)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Translator, "translate", _break)
+            patch.setattr(Translator, "translating", _break)
             failed = sample("xds_snapshot_builds_total", result="failed")
             server.inputs.catalog.publish(catalog())
             await eventually(lambda: sample("xds_snapshot_builds_total", result="failed") > failed)

@@ -34,6 +34,9 @@ MAX_BODY: Final = 1024 * 1024
 
 _MOST_OF_AN_ERROR: Final = 300
 
+_PATIENCE: Final = 10.0
+"""Seconds a poll waits for what it asks for to be made."""
+
 
 class Discovery:
     """Answers polls from what streams of the same kind of client are served."""
@@ -50,7 +53,7 @@ class Discovery:
             sentence = "secrets are not served here, as nobody is asked who they are; get them over gRPC"
             return _refusal(403, sentence)
         try:
-            answer = self._answer(_parse(await request.read()), type_url)
+            answer = await self._answer(_parse(await request.read()), type_url)
         except (ProtocolError, NodeError) as error:
             return _refusal(400, str(error))
         except TooManyKindsError:
@@ -63,14 +66,15 @@ class Discovery:
         body = await asyncio.to_thread(_json, _Answer(answer))
         return web.Response(body=body, content_type="application/json")
 
-    def _answer(self, request: DiscoveryRequest, type_url: TypeUrl) -> DiscoveryResponse | None:
+    async def _answer(self, request: DiscoveryRequest, type_url: TypeUrl) -> DiscoveryResponse | None:
         proxy = proxy_of(request.node, delta=False)
         if not self._pipeline.ready:
             raise _NotReadyError
-        with self._pipeline.join(proxy) as kind:
-            snapshot = kind.snapshots.value
-        if snapshot is None:
-            raise _NotReadyError
+        try:
+            with self._pipeline.join(proxy):
+                snapshot = await asyncio.wait_for(self._pipeline.newest(proxy), _PATIENCE)
+        except TimeoutError:
+            raise _NotReadyError from None
         return fetch(snapshot, request, type_url, proxy.group.client)
 
 

@@ -36,6 +36,8 @@ class Code(StrEnum):
     GRPC_TLS = "grpc-tls"
     GRPC_ROUTE_TARGET = "grpc-route-target"
     REFERENCE_MISSING = "reference-missing"
+    ENDPOINT_INVALID = "endpoint-invalid"
+    RESOURCE_INVALID = "resource-invalid"
     RESOURCE_REJECTED = "resource-rejected"
     TRANSLATION_FAILED = "translation-failed"
     WORD_UNKNOWN = "word-unknown"

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from xds_server import telemetry
@@ -15,11 +17,14 @@ from xds_server.model.problem import Problem
 from xds_server.model.proxy import Group, Proxy
 from xds_server.model.secret import Secrets
 from xds_server.runtime.debounce import Pace, bursts
+from xds_server.runtime.history import History, Past
 from xds_server.runtime.kind import Kind
 from xds_server.runtime.latest import Latest
-from xds_server.snapshot import EMPTY, Snapshot, build
+from xds_server.runtime.slices import in_slices
+from xds_server.snapshot import EMPTY, Snapshot, building
 from xds_server.telemetry import Event, log
 from xds_server.translate import Translator
+from xds_server.translate.origins import origin
 
 MAX_KINDS: Final = 64
 """How many kinds of clients are served at once; a kind is what a client says of itself, so it is bounded."""
@@ -35,6 +40,21 @@ class TooManyKindsError(Exception):
     """More kinds of clients are connected than this server builds snapshots for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What snapshots are made of. They are told apart by identity."""
+
+    catalog: Catalog
+    policy: Policy
+    secrets: Secrets
+
+    def same(self, other: "Inputs | None") -> bool:
+        """Tell whether these are the very objects of the other."""
+        return other is not None and (
+            self.catalog is other.catalog and self.policy is other.policy and self.secrets is other.secrets
+        )
+
+
 class _Line:
     """One group's way from inputs to snapshots, and on to each kind of client in it."""
 
@@ -42,23 +62,39 @@ class _Line:
         self.translator = Translator(group)
         self.snapshot: Latest[Snapshot] = Latest()
         self.kinds: dict[str, Kind] = {}
-        self._built_from: tuple[Any, ...] = ()
         self.streams: Counter[str] = Counter()
         """Open streams of each kind; those of none are remembered for when such a client comes again."""
+        self.tried: Inputs | None = None
+        """What the newest snapshot was made from, or was to be."""
+        self.round_done = asyncio.Event()
+        """Set when a round of building is over, and then replaced."""
 
-    def build(self, catalog: Catalog, policy: Policy, secrets: Secrets) -> bool:
-        """Build and publish; tell whether the snapshot differs from the one before."""
-        inputs = (catalog, policy, secrets)
-        if self._built_from and all(a is b for a, b in zip(self._built_from, inputs, strict=True)):
-            return False
-        translation = self.translator.translate(catalog, policy, secrets)
+    async def build(self, inputs: Inputs) -> bool:
+        """Build in slices and publish; tell whether the snapshot differs from the one before."""
         previous = self.snapshot.value or EMPTY
-        snapshot = build(translation.drafts, translation.problems, previous, translation.derived)
+        named = partial(origin, catalog=inputs.catalog, policy=inputs.policy)
+        translation = await in_slices(
+            self.translator.translating(inputs.catalog, inputs.policy, inputs.secrets)
+        )
+        snapshot = await in_slices(
+            building(translation.drafts, translation.problems, previous, translation.derived, named)
+        )
+        return self.publish(snapshot, previous)
+
+    def publish(self, snapshot: Snapshot, previous: Snapshot) -> bool:
+        """Publish what follows `previous`, unless something else does already; tell whether it differs."""
+        if (self.snapshot.value or EMPTY) is not previous:
+            telemetry.SNAPSHOT_BUILDS.labels("overtaken").inc()
+            return False
         published = self.snapshot.publish(snapshot)
-        self._built_from = inputs
         for kind in self.kinds.values():
             kind.publish(snapshot)
         return published
+
+    def end_round(self) -> None:
+        """Wake those who wait for the inputs that were tried."""
+        done, self.round_done = self.round_done, asyncio.Event()
+        done.set()
 
 
 class Pipeline:
@@ -73,6 +109,9 @@ class Pipeline:
         self._pace = pace
         self._changed = asyncio.Event()
         self._lines: dict[Group, _Line] = {EVERYONE: _Line(EVERYONE)}
+        self.history = History()
+        """The catalogs and policies that were served last."""
+        self._pin: Past | None = None
 
     @property
     def snapshot(self) -> Latest[Snapshot]:
@@ -95,11 +134,29 @@ class Pipeline:
         """Whether there is a snapshot to serve."""
         return self.snapshot.value is not None
 
+    # --- the operator's hand -----------------------------------------------------------------------------
+
+    @property
+    def pinned(self) -> Past | None:
+        """What is served whatever the sources say; None while they are followed."""
+        return self._pin
+
+    def pin(self, past: Past | None) -> None:
+        """Serve this state of catalog and policy from now on, or follow the sources again with None.
+
+        Secrets are followed all the same: an old certificate helps nobody.
+        """
+        self._pin = past
+        self._changed.set()
+
+    # --- clients -----------------------------------------------------------------------------------------
+
     @contextmanager
     def join(self, proxy: Proxy) -> Iterator[Kind]:
-        """Give what clients like this one are served, for as long as a stream of it is open.
+        """Give the kind that clients like this one belong to, for as long as a stream of it is open.
 
-        Raises TooManyKindsError where it would be one more kind than this server builds for.
+        What it is served may be old, or not there yet: wait for `newest`. Raises TooManyKindsError where it
+        would be one more kind than this server builds for.
         """
         line = self._lines.get(proxy.group)
         if line is None or proxy.agent not in line.kinds:
@@ -109,11 +166,18 @@ class Pipeline:
             if line.snapshot.value is not None:
                 kind.publish(line.snapshot.value)
         line.streams[proxy.agent] += 1
-        self._build_line(line)
         try:
             yield line.kinds[proxy.agent]
         finally:
             line.streams[proxy.agent] -= 1
+
+    async def newest(self, proxy: Proxy) -> Snapshot:
+        """Give what a client that has joined is served, made from the inputs there are now; wait for it."""
+        line = self._lines[proxy.group]
+        while (inputs := self._inputs()) is not None and not inputs.same(line.tried):
+            self._changed.set()
+            await line.round_done.wait()
+        return await line.kinds[proxy.agent].snapshots.get()
 
     def _make_room(self) -> None:
         """Forget the kind without streams that has been known longest, if there are too many."""
@@ -129,6 +193,8 @@ class Pipeline:
         if not line.kinds and group != EVERYONE:
             del self._lines[group]
 
+    # --- building ----------------------------------------------------------------------------------------
+
     async def run(self) -> None:
         """Build at the pace of the changes, for ever."""
         async with asyncio.TaskGroup() as tasks:
@@ -141,32 +207,47 @@ class Pipeline:
         async for _ in values:
             self._changed.set()
 
+    def _inputs(self) -> Inputs | None:
+        """Give what is to be served now; None while something is missing."""
+        catalog, policy, secrets = self._catalog.value, self._policy.value, self._secrets.value
+        if self._pin is not None:
+            catalog, policy = self._pin.catalog, self._pin.policy
+        if catalog is None or policy is None or secrets is None:
+            return None
+        return Inputs(catalog, policy, secrets)
+
     async def _build_all(self) -> None:
         """Build what streams read first, and let it be written before what nobody waits for is built."""
         lines = tuple(self._lines.values())
         read = [line for line in lines if line.streams.total()]
         unread = [line for line in lines if line.snapshot is self.snapshot and line not in read]
         for line in read:
-            self._build_line(line)
+            await self._build_line(line)
         if read:
             await asyncio.sleep(_UNREAD_WAITS)
         for line in unread:
-            self._build_line(line)
+            await self._build_line(line)
 
-    def _build_line(self, line: _Line) -> None:
-        catalog, policy, secrets = self._catalog.value, self._policy.value, self._secrets.value
-        if catalog is None or policy is None or secrets is None:
+    async def _build_line(self, line: _Line) -> None:
+        inputs = self._inputs()
+        if inputs is None or inputs.same(line.tried):
+            line.end_round()
             return
         started = time.perf_counter()
         try:
-            published = line.build(catalog, policy, secrets)
+            published = await line.build(inputs)
         except Exception as error:  # noqa: BLE001 - a bug here must leave the last good snapshot in force
             telemetry.SNAPSHOT_BUILDS.labels("failed").inc()
             log(Event.SNAPSHOT_FAILED, logging.ERROR, error=repr(error), exc_info=True)
             return
+        finally:
+            line.tried = inputs
+            line.end_round()
         telemetry.SNAPSHOT_BUILDS.labels("published" if published else "unchanged").inc()
         if published and line.snapshot is self.snapshot:
-            _report(line.snapshot.value or EMPTY, time.perf_counter() - started)
+            snapshot = line.snapshot.value or EMPTY
+            self.history.note(snapshot.sequence, time.time(), inputs.catalog, inputs.policy)
+            _report(snapshot, time.perf_counter() - started)
 
 
 def _report(snapshot: Snapshot, seconds: float) -> None:

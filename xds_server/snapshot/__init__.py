@@ -4,9 +4,21 @@ This floor knows resources as bytes with a name and references; it does not know
 It is pure: the same drafts give the same versions in every replica, whatever was served before.
 """
 
-from xds_server.snapshot.build import build
+from xds_server.snapshot.build import Origin, build, building
 from xds_server.snapshot.fallback import Accepted, fall_back
-from xds_server.snapshot.resource import Resource, absent
+from xds_server.snapshot.resource import Key, Resource, absent
 from xds_server.snapshot.snapshot import EMPTY, ResourceSet, Snapshot
 
-__all__ = ["EMPTY", "Accepted", "Resource", "ResourceSet", "Snapshot", "absent", "build", "fall_back"]
+__all__ = [
+    "EMPTY",
+    "Accepted",
+    "Key",
+    "Origin",
+    "Resource",
+    "ResourceSet",
+    "Snapshot",
+    "absent",
+    "build",
+    "building",
+    "fall_back",
+]

@@ -1,21 +1,29 @@
 """From drafts to the next snapshot: encode what is new, keep what is not, and say what changed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from xds_server.model.problem import Problem
+from xds_server.model.problem import Code, Problem
+from xds_server.model.steps import Steps, finish
 from xds_server.model.types import TypeUrl
-from xds_server.snapshot.check import close_references
-from xds_server.snapshot.resource import Resource
+from xds_server.snapshot.check import check, check_together, close_references
+from xds_server.snapshot.resource import Key, Resource, Resources
 from xds_server.snapshot.snapshot import RECENT_CHANGES, Change, Derive, Names, ResourceSet, Snapshot
+from xds_server.snapshot.withhold import withhold
 from xds_server.translate.packing import Draft
 
 DeriveDraft: TypeAlias = Callable[[str], Draft | None]
+Origin: TypeAlias = Callable[[TypeUrl, str], str]
+"""Names the object that has to be mended when a resource is bad."""
 
 _NOTHING_DERIVED: Final[Mapping[TypeUrl, DeriveDraft]] = MappingProxyType({})
 _DERIVED_KEPT: Final = 1024
+
+
+def _own_name(type_url: TypeUrl, name: str) -> str:
+    return f"{type_url.short} {name}"
 
 
 def build(
@@ -23,22 +31,43 @@ def build(
     problems: Iterable[Problem],
     previous: Snapshot,
     derived: Mapping[TypeUrl, DeriveDraft] = _NOTHING_DERIVED,
+    origin: Origin = _own_name,
 ) -> Snapshot:
-    """Give the snapshot that follows `previous`.
+    """Give the snapshot that follows `previous`, all at once; `building` tells the rest."""
+    return finish(building(drafts, problems, previous, derived, origin))
 
-    `derived` makes drafts for names that are in no list, always the same for the same name. Resources and
-    sets that did not change are the previous ones, the very objects. Where nothing changed at all, problems
+
+def building(
+    drafts: Mapping[TypeUrl, Iterable[Draft]],
+    problems: Iterable[Problem],
+    previous: Snapshot,
+    derived: Mapping[TypeUrl, DeriveDraft] = _NOTHING_DERIVED,
+    origin: Origin = _own_name,
+) -> Steps[Snapshot]:
+    """Give, in steps, the snapshot that follows `previous`.
+
+    `derived` makes drafts for names that are in no list, always the same for the same name. What breaks a
+    rule is withheld: its version in `previous` stays, and `origin` names whom to blame. Resources and sets
+    that did not change are the previous ones, the very objects. Where nothing changed at all, problems
     included, the previous snapshot itself is given back.
     """
-    encoded = {
-        type_url: _encode(drafts.get(type_url, ()), previous.sets[type_url].by_name) for type_url in TypeUrl
-    }
+    encoded: Resources = {}
+    bad: dict[Key, str] = {}
+    for type_url in TypeUrl:
+        encoded[type_url] = yield from _encode(drafts.get(type_url, ()), previous.sets[type_url].by_name, bad)
+    yield
+    bad |= check_together(encoded)
+    if bad:
+        encoded |= withhold(encoded, sorted(bad), lambda key: previous.sets[key[0]].by_name.get(key[1]))
+    yield
     closed, dangling = close_references(encoded)
+    yield
     sets = {
         type_url: _set(closed[type_url], previous.sets[type_url], derived.get(type_url))
         for type_url in TypeUrl
     }
-    return succeed(previous, sets, tuple(sorted({*problems, *dangling})))
+    found = (*problems, *dangling, *_complaints(closed, bad, previous, origin))
+    return succeed(previous, sets, tuple(sorted(set(found))))
 
 
 def succeed(
@@ -92,16 +121,47 @@ def _deriver(make: DeriveDraft | None) -> Derive | None:
     return derive
 
 
-def _encode(drafts: Iterable[Draft], known: Mapping[str, Resource]) -> dict[str, Resource]:
-    """Encode drafts, by name in sorted order; a known resource with the same bytes is kept as it is."""
+def _encode(
+    drafts: Iterable[Draft], known: Mapping[str, Resource], bad: dict[Key, str]
+) -> Steps[dict[str, Resource]]:
+    """Encode drafts, by name in sorted order; a known resource with the same bytes is kept as it is.
+
+    What breaks a rule is in `bad` then, with a sentence.
+    """
     encoded: dict[str, Resource] = {}
     for draft in sorted(drafts, key=lambda draft: draft.name):
         old = known.get(draft.name)
-        encoded[draft.name] = old if old is not None and _unchanged(old, draft) else Resource.of(draft)
+        if old is not None and _unchanged(old, draft):
+            encoded[draft.name] = old
+            continue
+        checked = check(draft)
+        if checked.draft is None:
+            bad[draft.type, draft.name] = " ".join(checked.complaints)
+        encoded[draft.name] = Resource.of(checked.draft or draft, draft.packed, checked.complaints)
+        yield
     return encoded
 
 
 def _unchanged(old: Resource, draft: Draft) -> bool:
     if (old.on_demand, old.ttl) != (draft.on_demand, draft.ttl):
         return False
-    return old.packed is draft.packed or old.packed == draft.packed
+    return old.source is draft.packed or old.source == draft.packed
+
+
+def _complaints(
+    resources: Resources, bad: Mapping[Key, str], previous: Snapshot, origin: Origin
+) -> Iterator[Problem]:
+    """Tell what was left out of resources, and which resources are withheld altogether."""
+    for type_url, by_name in resources.items():
+        for name, one in by_name.items():
+            if one.complaints and one.key not in bad:
+                sentence = f"{type_url.short} {name}: {' '.join(one.complaints)}"
+                yield Problem(code=Code.ENDPOINT_INVALID, source=origin(type_url, name), sentence=sentence)
+    for (type_url, name), complaint in bad.items():
+        known = name in previous.sets[type_url].by_name
+        served = "the last good version is served" if known else "there is no good version to serve"
+        yield Problem(
+            code=Code.RESOURCE_INVALID,
+            source=origin(type_url, name),
+            sentence=f"{type_url.short} {name} is withheld, {served}: {complaint}",
+        )

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from envoy.service.discovery.v3.discovery_pb2 import Resource as DeltaResource
 from google.protobuf.duration_pb2 import Duration
@@ -28,7 +28,8 @@ def content_version(content: bytes) -> str:
 class Resource:
     """A named, versioned resource. The `Any` is held once; the variants differ in what goes before it.
 
-    `on_demand` and `ttl` are those of the draft.
+    `on_demand` and `ttl` are those of the draft. `source` are the bytes it was made of; they are not its own
+    where a part had to be left out, which `complaints` tell.
     """
 
     type: TypeUrl
@@ -37,13 +38,15 @@ class Resource:
     references: tuple[Reference, ...]
     on_demand: bool
     ttl: float | None
+    complaints: tuple[str, ...] = ()
+    source: bytes = field(repr=False)
     _packed: bytes = field(repr=False)
     _sotw_head: bytes = field(repr=False)
     _delta_head: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, draft: Draft) -> "Resource":
-        """Version and encode a draft."""
+    def of(cls, draft: Draft, source: bytes | None = None, complaints: tuple[str, ...] = ()) -> "Resource":
+        """Version and encode a draft, which may be what is left of other bytes, `source`."""
         # A changed TTL has to reach the client too.
         version = content_version(draft.packed + (b"" if draft.ttl is None else f"ttl={draft.ttl}".encode()))
         framed = _FIELD_2 + _varint(len(draft.packed))
@@ -56,10 +59,17 @@ class Resource:
             references=draft.references,
             on_demand=draft.on_demand,
             ttl=draft.ttl,
+            complaints=complaints,
+            source=draft.packed if source is None else source,
             _packed=draft.packed,
             _sotw_head=framed,
             _delta_head=_FIELD_2 + _varint(len(named) + len(draft.packed)) + named,
         )
+
+    @property
+    def key(self) -> "Key":
+        """Its type and name, which no other resource of a snapshot has."""
+        return self.type, self.name
 
     @property
     def packed(self) -> bytes:
@@ -86,6 +96,10 @@ class Resource:
     def heartbeat(self) -> bytes:
         """A `resources` entry that only renews the TTL: a name and a version without a body (P-100)."""
         return _bare(DeltaResource(name=self.name, version=self.version, ttl=_ttl(self.ttl)))
+
+
+Key: TypeAlias = tuple[TypeUrl, str]
+Resources: TypeAlias = dict[TypeUrl, dict[str, Resource]]
 
 
 def absent(name: str) -> bytes:

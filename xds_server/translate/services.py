@@ -9,6 +9,7 @@ from xds_server.model.catalog import Catalog, Service
 from xds_server.model.entries import Override
 from xds_server.model.policy import Expose, Policy, Registrations, ServicePolicy
 from xds_server.model.problem import Code, Problem
+from xds_server.model.steps import Steps
 from xds_server.translate import chains, meaning, words
 from xds_server.translate.layers import layered
 from xds_server.translate.meaning import Meaning, Parts
@@ -32,12 +33,13 @@ class Understood:
 
 def understood(
     catalog: Catalog, policy: Policy, memory: Memory
-) -> tuple[Mapping[str, Understood], tuple[Problem, ...]]:
+) -> Steps[tuple[Mapping[str, Understood], tuple[Problem, ...]]]:
     """Understand every service that is to be served, in sorted order; a bug in one costs that one alone."""
     entries = catalog.entries
     found: dict[str, Understood] = {}
     failed: list[Problem] = []
     for name in _names(catalog):
+        yield
         if name in policy.hidden_services:
             continue
         service = catalog.services.get(name) or memory.same(("absent", name), Service(name=name))
@@ -60,12 +62,13 @@ def understood(
 
 def meanings(
     served: Collection[str], every: Mapping[str, Understood], catalog: Catalog, policy: Policy, memory: Memory
-) -> tuple[Mapping[str, Meaning], tuple[Problem, ...]]:
+) -> Steps[tuple[Mapping[str, Meaning], tuple[Problem, ...]]]:
     """Give what the names of the served services mean, and what could not be honoured."""
     found: dict[str, Meaning] = {}
     problems: list[Problem] = []
     places = memory.same(("places of chains",), Places(own=catalog.datacenter, others=policy.datacenters))
     for name in served:
+        yield
         own = memory.same(("policy", name), every[name].policy)
         chain = catalog.entries.chains.get(name)
         if chain is None:

@@ -5,7 +5,7 @@ the very inputs it was made from, and handed out again while those are the same 
 are the only arguments of the function that makes it, so a remembered part cannot be stale.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ from xds_server.model.policy import (
 from xds_server.model.problem import Problem
 from xds_server.model.proxy import Client, Group
 from xds_server.model.secret import Secrets
+from xds_server.model.steps import Steps, finish
 from xds_server.model.types import TypeUrl
 from xds_server.translate import gateways, on_demand, proxyless, routes, services, words
 from xds_server.translate.addresses import EndpointRules
@@ -64,7 +65,14 @@ class Translator:
         self._owners: Mapping[words.Place, str] = {}
 
     def translate(self, catalog: Catalog, policy: Policy, material: Secrets) -> Translation:
-        """Give all resources for the group; a part that cannot be made is a problem, never an exception."""
+        """Give all resources for the group, all at once; `translating` tells the rest."""
+        return finish(self.translating(catalog, policy, material))
+
+    def translating(self, catalog: Catalog, policy: Policy, material: Secrets) -> Steps[Translation]:
+        """Give all resources for the group in steps, of which nobody may take only some.
+
+        A part that cannot be made is a problem, never an exception.
+        """
         self._memory.begin()
         if not self._group.on_demand:
             policy = self._memory.recall(("policy",), _everything_at_once, policy)
@@ -72,10 +80,10 @@ class Translator:
             self._part(("secret", name), secret_part, secret) for name, secret in material.by_name.items()
         ]
         available = frozenset(draft.name for drafts, _ in secret_parts for draft in drafts)
-        every, failed = services.understood(catalog, policy, self._memory)
+        every, failed = yield from services.understood(catalog, policy, self._memory)
         served, refused = _served(every, available)
         if self._group.client is Client.GRPC:
-            return self._proxyless(catalog, policy, every, served)
+            return (yield from self._proxyless(catalog, policy, every, served))
         if self._group.gateway:
             gate = self._gate(catalog, policy, served)
             reached = {name: replace(every[name], policy=own) for name, own in gate.services.items()}
@@ -84,15 +92,16 @@ class Translator:
         else:
             gate = None
             listeners, claimed = self._asked(policy, {name: every[name].words for name in served})
-        meanings, met = services.meanings(served, every, catalog, policy, self._memory)
+        meanings, met = yield from services.meanings(served, every, catalog, policy, self._memory)
         if gate is not None:
             meanings = {name: meaning for name, meaning in meanings.items() if name in gate.services}
         deferred = on_demand.deferred_services(listeners, served)
-        working, cluster_parts = self._clusters(meanings, catalog, policy, deferred)
+        working, cluster_parts = yield from self._clusters(meanings, catalog, policy, deferred)
         problems = [problem for one in every.values() for problem in one.words.problems]
         parts = [*secret_parts, ((), (*failed, *problems, *refused, *met, *claimed)), *cluster_parts]
         view = self._memory.same(("view",), routes.Served.of(catalog.datacenter, working))
-        parts.extend(self._listeners(listeners, view, available, gate))
+        parts.extend((yield from self._listeners(listeners, view, available, gate)))
+        yield
         self._memory.end()
         return _collect(parts, (*catalog.problems, *catalog.entries.problems, *material.problems))
 
@@ -102,12 +111,12 @@ class Translator:
         policy: Policy,
         every: Mapping[str, services.Understood],
         served: Mapping[str, ServicePolicy],
-    ) -> Translation:
+    ) -> Steps[Translation]:
         """Give the resources of gRPC clients. Each host stands alone: one that fails costs no other."""
         callable_, refused = proxyless.callable_services(served)
         called = self._memory.same(("services",), callable_)
-        meanings, met = services.meanings(called, every, catalog, policy, self._memory)
-        working, cluster_parts = self._clusters(meanings, catalog, policy, frozenset())
+        meanings, met = yield from services.meanings(called, every, catalog, policy, self._memory)
+        working, cluster_parts = yield from self._clusters(meanings, catalog, policy, frozenset())
         view = self._memory.same(("view",), routes.Served.of(catalog.datacenter, working))
         datacenter = self._memory.same(("datacenter",), catalog.datacenter)
         claimed = self._memory.recall(("claims",), proxyless.claims, policy.listeners)
@@ -117,6 +126,7 @@ class Translator:
         for name, meaning in working.items():
             own = self._memory.same(("domains", name), hosts[name])
             parts.append(self._part(("hosts", name), proxyless.service_hosts, meaning, own))
+            yield
         self._memory.end()
         return replace(_collect(parts, catalog.problems), derived=proxyless.DERIVED)
 
@@ -141,7 +151,7 @@ class Translator:
 
     def _clusters(
         self, meanings: Mapping[str, Meaning], catalog: Catalog, policy: Policy, deferred: frozenset[str]
-    ) -> tuple[Mapping[str, Meaning], list[Part]]:
+    ) -> Steps[tuple[Mapping[str, Meaning], list[Part]]]:
         """Make the clusters of each service, and tell which services have all of theirs.
 
         One that never could be made whole is left out of all routes, or references to it would not close and
@@ -162,6 +172,7 @@ class Translator:
             own = [part for spec in meaning.clusters for part in made[spec.name]]
             if all(drafts for drafts, _ in own):
                 working[name] = meaning
+            yield
         needed = {spec.name for meaning in working.values() for spec in meaning.clusters}
         parts = [
             (drafts if cluster in needed else (), problems)
@@ -195,34 +206,39 @@ class Translator:
         view: routes.Served,
         available: frozenset[str],
         gate: gateways.Open | None,
-    ) -> Iterator[Part]:
+    ) -> Steps[list[Part]]:
+        parts: list[Part] = []
         for listener in listeners:
+            yield
             problem = refused_listener(listener, available)
             if problem is not None:
-                yield (), (problem,)
+                parts.append(((), (problem,)))
                 continue
             asked = self._memory.same(("asked", listener.name), listener)
             if gate is not None and gate.named:
                 named = self._memory.same(("named", listener.name), gate.named)
-                yield self._part(("terminating", listener.name), terminating_part, asked, named, view)
+                parts.append(self._part(("terminating", listener.name), terminating_part, asked, named, view))
                 continue
-            yield self._part(("listener", listener.name), listener_part, asked, view)
+            parts.append(self._part(("listener", listener.name), listener_part, asked, view))
             if listener.discovery is Discovery.ON_DEMAND and listener.all_services:
-                yield from self._virtual_hosts(listener, view)
+                parts.extend((yield from self._virtual_hosts(listener, view)))
+        return parts
 
-    def _virtual_hosts(self, listener: Listener, view: routes.Served) -> Iterator[Part]:
+    def _virtual_hosts(self, listener: Listener, view: routes.Served) -> Steps[list[Part]]:
         """Give the virtual hosts of every service, each made anew only when it changes itself."""
         domains, problems = self._memory.recall(
             ("service domains",), service_domains, view.services, view.datacenter
         )
-        yield (), problems
+        parts: list[Part] = [((), problems)]
         claimed = routes.claims(listener)
         for service, own in domains.items():
             key = ("virtual hosts", listener.name, service)
             free = self._memory.same(
                 ("domains", *key), tuple(domain for domain in own if domain not in claimed)
             )
-            yield self._part(key, virtual_hosts_part, listener.name, view.services[service], free)
+            parts.append(self._part(key, virtual_hosts_part, listener.name, view.services[service], free))
+            yield
+        return parts
 
     def _part(self, key: Key, make: Callable[..., Part], *inputs: Any) -> Part:
         """Make one part, or hand out the remembered one; on a bug in it, keep the last that worked."""

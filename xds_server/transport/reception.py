@@ -81,7 +81,7 @@ class Reception:
         log(Event.STREAM_OPENED, cluster=caller.proxy.cluster, **about)
         try:
             with self._joined(caller.proxy) as kind, _until_expiry(caller.identity, inbox):
-                session = await self._session(call, caller, kind)
+                session = await self._session(call, caller)
                 return await self._converse(call, session, kind, inbox)
         finally:
             log(Event.STREAM_CLOSED, **about)
@@ -126,11 +126,11 @@ class Reception:
             sentence = "too many kinds of clients are connected to this server"
             raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None
 
-    async def _session(self, call: Call, caller: _Caller, kind: Kind) -> Session:
+    async def _session(self, call: Call, caller: _Caller) -> Session:
         """Wait a little for the first sync; an empty answer would delete what the proxy has (P-013)."""
         try:
             async with asyncio.timeout(self._limits.first_snapshot):
-                snapshot = await kind.snapshots.get()
+                snapshot = await self._pipeline.newest(caller.proxy)
         except TimeoutError:
             sentence = "the catalog was not read yet; try again, or another server"
             raise refused(grpc.StatusCode.UNAVAILABLE, sentence) from None

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
-from xds_server.snapshot.resource import Resource
-
-Resources = dict[TypeUrl, dict[str, Resource]]
+from xds_server.snapshot.resource import Resource, Resources
 
 
 def close_references(resources: Resources) -> tuple[Resources, tuple[Problem, ...]]:

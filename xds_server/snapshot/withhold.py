@@ -1,0 +1,60 @@
+"""What is served in place of what must not be: its last good version with all it needs, or a stand-in."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from xds_server.model.types import TypeUrl
+from xds_server.snapshot.resource import Key, Resource
+from xds_server.translate.packing import on_demand
+from xds_server.translate.stand_ins import stand_in
+
+Good: TypeAlias = Callable[[Key], Resource | None]
+"""Gives the last good version of a resource, if there is one."""
+
+
+def withhold(
+    sets: Mapping[TypeUrl, Mapping[str, Resource]], keys: Iterable[Key], good: Good
+) -> dict[TypeUrl, dict[str, Resource]]:
+    """Give the types of `sets` that change, whole and in sorted order, when `keys` are withheld.
+
+    What a last good version refers to and `sets` no longer has comes along. A resource without a last good
+    version, or with one whose references are not to be had, becomes a stand-in, or is left out.
+    """
+    changed: dict[TypeUrl, dict[str, Resource]] = {}
+    for type_url, name in keys:
+        bad = changed.setdefault(type_url, dict(sets[type_url])).pop(name, None)
+        kept = _with_references(sets, (type_url, name), good)
+        for one in kept or _stand_in((type_url, name), bad):
+            changed.setdefault(one.type, dict(sets[one.type]))[one.name] = one
+    return {
+        type_url: {name: by_name[name] for name in sorted(by_name)} for type_url, by_name in changed.items()
+    }
+
+
+def _stand_in(key: Key, bad: Resource | None) -> tuple[Resource, ...]:
+    """Give what stands in for a resource; it is on demand if that was."""
+    drafts = stand_in(*key)
+    if bad is not None and bad.on_demand:
+        drafts = tuple(on_demand(one) if one.type is bad.type else one for one in drafts)
+    return tuple(map(Resource.of, drafts))
+
+
+def _with_references(
+    sets: Mapping[TypeUrl, Mapping[str, Resource]], key: Key, good: Good
+) -> tuple[Resource, ...]:
+    """Give the last good version and what of its references is missing; nothing if one is not to be had."""
+    first = good(key)
+    if first is None:
+        return ()
+    found, waiting = {first.key: first}, [first]
+    while waiting:
+        for reference in waiting.pop().references:
+            needed_key = (reference.type, reference.name)
+            if needed_key in found or reference.name in sets[reference.type]:
+                continue
+            needed = good(needed_key)
+            if needed is None:
+                return ()
+            found[needed_key] = needed
+            waiting.append(needed)
+    return tuple(found.values())
