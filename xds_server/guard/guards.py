@@ -1,0 +1,159 @@
+"""All guards of the catalog, one after another, from what the source says to what is served.
+
+    candidate --fleet-shrink--> --last-endpoint--> believed --outlive--> served
+
+What nobody holds passes as the very object it came as, each service and the catalog itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from types import MappingProxyType
+
+from xds_server.guard import last_endpoint, outlive, shrink
+from xds_server.guard.changes import Change, Services, changes, with_kept
+from xds_server.guard.options import GuardOptions
+from xds_server.model.catalog import Catalog, Instance, Service
+from xds_server.model.hold import Hold
+from xds_server.model.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What speaks for a candidate.
+
+    `now` is in Unix seconds, of a clock that does not jump; `live` whether its sources are live, so that what
+    they lack is not just out of their sight.
+    """
+
+    now: float
+    live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What the guards remember from one weighing to the next.
+
+    `lived` is the clock of the source in seconds: it runs while that is live. `believed` are the services,
+    with what is kept of them, None before the first catalog.
+    """
+
+    now: float = 0.0
+    live: bool = False
+    lived: float = 0.0
+    believed: Services | None = None
+    watch: shrink.Watch = field(default_factory=shrink.Watch)
+    endings: Mapping[str, last_endpoint.Ending] = field(default_factory=lambda: MappingProxyType({}))
+    departed: Mapping[str, outlive.Departed] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is served, what is held of the candidate, and the Unix time at which to weigh again by itself."""
+
+    state: State
+    catalog: Catalog
+    holds: tuple[Hold, ...] = ()
+    again: float | None = None
+
+
+def beginning(restored: Catalog | None) -> State:
+    """Give the state before the first catalog of the source: what an earlier run served is believed."""
+    if restored is None:
+        return State()
+    services = restored.services
+    gone = {name: outlive.Departed(one, 0.0) for name, one in services.items() if one.departed}
+    if gone:
+        services = MappingProxyType({name: one for name, one in services.items() if name not in gone})
+    return State(believed=services, departed=gone)
+
+
+def weigh(
+    state: State,
+    candidate: Catalog,
+    evidence: Evidence,
+    policy: Policy,
+    options: GuardOptions,
+    accepted: frozenset[str] = frozenset(),
+) -> Decision:
+    """Weigh a candidate, the same or another than before, against what is believed.
+
+    `accepted` are the ids of the holds that the operator ends. The very first candidate is believed.
+    """
+    lived = state.lived + (max(0.0, evidence.now - state.now) if state.live else 0.0)
+    times = (evidence.now, lived)
+    believed = candidate.services if state.believed is None else state.believed
+    changed = changes(believed, candidate.services)
+    both = (believed, candidate.services)
+    mass = shrink.judge(state.watch, changed, both, times, options, accepted=shrink.NAME in accepted)
+    last = last_endpoint.judge(state.endings, changed, times, policy, options, accepted)
+    revived = {name: Change(old, candidate.services.get(name)) for name, old in mass.revived.items()}
+    changed = {**changed, **revived}
+    kept = {**mass.kept, **{name: _old(changed[name]) for name in (*last.holds, *revived)}}
+    services = _with_kept(candidate.services, changed, kept)
+    gone = outlive.departed(state.departed, changed, services, lived, options)
+    held = [*mass.holds, *(one for name, one in last.holds.items() if not mass.kept.get(name))]
+    holds = tuple(sorted(_with_end(hold, left, evidence) for hold, left in held))
+    waits = [left for _, left in held] + outlive.waits(gone, lived, options)
+    return Decision(
+        state=State(
+            now=evidence.now,
+            live=evidence.live,
+            lived=lived,
+            believed=services,
+            watch=shrink.noted(mass.watch, evidence.now, _before(changed, services)),
+            endings=last.endings,
+            departed=gone,
+        ),
+        catalog=_served(candidate, services, gone),
+        holds=holds,
+        again=_moment(min(waits, default=inf), evidence),
+    )
+
+
+def _old(change: Change) -> tuple[Instance, ...]:
+    return change.old.instances if change.old else ()
+
+
+def _before(changed: Mapping[str, Change], services: Services) -> dict[str, Service | None]:
+    """Give those services as they were that have another number of instances now."""
+    return {
+        name: change.old
+        for name, change in changed.items()
+        if change.before != (len(services[name].instances) if name in services else 0)
+    }
+
+
+def _with_kept(
+    candidate: Services, changed: Mapping[str, Change], kept: Mapping[str, tuple[Instance, ...]]
+) -> Services:
+    """Give the services of the candidate with what is kept of those before it, in sorted order."""
+    merged: dict[str, Service] = {}
+    for name, instances in kept.items():
+        change = changed[name]
+        if instances and change.old is not None:
+            merged[name] = with_kept(change.new, change.old, instances)
+    return _overlaid(candidate, merged)
+
+
+def _overlaid(services: Services, others: Services) -> Services:
+    """Give services with others laid over them, in sorted order; the very same where there are none."""
+    if not others:
+        return services
+    merged = {**services, **others}
+    return MappingProxyType({name: merged[name] for name in sorted(merged)})
+
+
+def _served(candidate: Catalog, services: Services, gone: Mapping[str, outlive.Departed]) -> Catalog:
+    """Give the catalog that is served: the candidate itself where nobody has a say."""
+    services = _overlaid(services, {name: one.service for name, one in gone.items()})
+    return candidate if services is candidate.services else replace(candidate, services=services)
+
+
+def _with_end(hold: Hold, left: float, evidence: Evidence) -> Hold:
+    return replace(hold, until=_moment(left, evidence))
+
+
+def _moment(left: float, evidence: Evidence) -> float | None:
+    """Give the Unix time after `left` seconds of a live source; None where nobody knows when that is."""
+    return evidence.now + left if evidence.live and left < inf else None
