@@ -63,6 +63,7 @@ def remove_and_create(file: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("change", [rename_over, truncate_and_write, remove_and_create])
+@pytest.mark.case(139)
 async def test_each_way_to_replace_a_file_is_seen_again_and_again(tmp_path, change):
     file = tmp_path / "file"
     file.write_text("0")
