@@ -42,8 +42,10 @@ class Substream:
 class FakeEnvoy:
     """One Envoy; `connect` begins a stream, then `speak` and `take` in any order."""
 
-    def __init__(self, *, aggregated: bool = True) -> None:
+    def __init__(self, *, aggregated: bool = True, words: str = "cannot use: {}") -> None:
         self.aggregated = aggregated
+        self.words = words
+        """Its error text, in which the names of what it rejects may have a place."""
         self.held: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
         """The content of every good resource, by name."""
         self.versions: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
@@ -135,7 +137,7 @@ class SotwEnvoy(FakeEnvoy):
             request.resource_names.extend(sorted(self.held[PARENT[type_url]]))
         rejected = stream.replies[-1][1] if stream.replies else ""
         if rejected:
-            request.error_detail.CopyFrom(Status(code=13, message=f"cannot use: {rejected}"))
+            request.error_detail.CopyFrom(Status(code=13, message=self.words.format(rejected)))
         stream.started, stream.changed, stream.replies = True, False, []
         return request
 
@@ -159,7 +161,7 @@ class DeltaEnvoy(FakeEnvoy):
         if stream.replies:
             request.response_nonce, rejected = stream.replies.pop(0)
             if rejected:
-                request.error_detail.CopyFrom(Status(code=13, message=f"cannot use: {rejected}"))
+                request.error_detail.CopyFrom(Status(code=13, message=self.words.format(rejected)))
         stream.started, stream.changed = True, False
         stream.subscribe, stream.unsubscribe = set(), set()
         return request

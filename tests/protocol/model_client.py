@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tests.protocol.fake_envoy import BAD, CHILD, PARENT, DeltaEnvoy, FakeEnvoy, SotwEnvoy
 from tests.protocol.model_stream import Stream
-from tests.protocol.replica import TYPES, Replica
+from tests.protocol.replica import TYPES, Replica, contents
 from tests.protocol.resources import CDS, EDS, LDS, RDS
 from xds_server.model.types import TypeUrl
 
@@ -12,27 +12,35 @@ ENVOYS: dict[str, type[FakeEnvoy]] = {"sotw": SotwEnvoy, "delta": DeltaEnvoy}
 
 
 class Client:
-    """An Envoy with one aggregated stream, or one for each type; while `asleep` it is offered nothing."""
+    """An Envoy with one aggregated stream, or one for each type; while `asleep` it is offered nothing.
 
-    def __init__(self, variant: str, replica: Replica, *, aggregated: bool) -> None:
+    `words` are what it says where it rejects.
+    """
+
+    def __init__(self, variant: str, replica: Replica, node: str, *, aggregated: bool, words: str) -> None:
         self.variant = variant
+        self.node = node
         self.aggregated = aggregated
+        self.words = words
         self.asleep = False
         self.streams: dict[TypeUrl, Stream] = {}
         self.restart(replica)
 
     def restart(self, replica: Replica) -> None:
         """Begin as another Envoy, with nothing."""
-        self.envoy = ENVOYS[self.variant](aggregated=self.aggregated)
+        self.envoy = ENVOYS[self.variant](aggregated=self.aggregated, words=self.words)
         self.connect(replica, TYPES)
 
     def connect(self, replica: Replica, types: Iterable[TypeUrl]) -> None:
         """Begin streams for these types; an aggregated one is for all."""
         if self.aggregated:
             types = TYPES
-            self.streams = dict.fromkeys(TYPES, Stream(self.variant, replica, None))
+        for one in {self.streams[type_url] for type_url in types if type_url in self.streams}:
+            one.view.close()
+        if self.aggregated:
+            self.streams = dict.fromkeys(TYPES, Stream(self.variant, replica, None, self.node))
         else:
-            self.streams |= {one: Stream(self.variant, replica, one) for one in types}
+            self.streams |= {one: Stream(self.variant, replica, one, self.node) for one in types}
         self.envoy.connect(types)
 
     @property
@@ -102,14 +110,23 @@ class Client:
         for type_url in TYPES:
             should = {
                 name: word
-                for name, word in self.streams[type_url].replica.contents(type_url).items()
+                for name, word in contents(self.streams[type_url].view, type_url).items()
                 if type_url in CHILD or name in held[PARENT[type_url]]
             }
-            good = {name: word for name, word in should.items() if not word.startswith(BAD)}
+            good = {
+                name: word
+                for name, word in should.items()
+                if not (word.startswith(BAD) or self._without(type_url, name))
+            }
             assert good == {name: held[type_url].get(name) for name in good}
             # Children leave with their parents, as the Envoy sees to.
             extra = held[type_url].keys() - should.keys() if type_url in CHILD else set()
             assert not extra or (type_url is CDS and self._rejects_routes()), extra
+
+    def _without(self, type_url: TypeUrl, name: str) -> bool:
+        """Tell whether a client gets nothing in place of what it rejects."""
+        machine = self.streams[type_url].talk.machine
+        return machine._untaken(machine.types[type_url], name)
 
     def _rejects_routes(self) -> bool:
         types = self.streams[CDS].talk.machine.types

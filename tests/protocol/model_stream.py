@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.protocol.fake_envoy import CHILD, PARENT
-from tests.protocol.replica import TYPES, Replica
+from tests.protocol.replica import TYPES, Replica, served
 from tests.protocol.resources import content
 from tests.protocol.talk import TALKS, Sent, Talk
 from xds_server.model.types import TypeUrl
@@ -15,10 +15,11 @@ from xds_server.protocol import Answer
 class Stream:
     """A conversation with one replica, about one type or all; what is on its way to the client is `wire`."""
 
-    def __init__(self, variant: str, replica: Replica, only: TypeUrl | None) -> None:
+    def __init__(self, variant: str, replica: Replica, only: TypeUrl | None, node: str) -> None:
         self.variant = variant
         self.replica = replica
-        self.talk: Talk = TALKS[variant](replica.served, only=only)
+        self.view = replica.kind.view(node)
+        self.talk: Talk = TALKS[variant](served(self.view), only=only)
         self.wire: deque[Sent] = deque()
         self.behind: set[str] = set()
         """Routes that arrived behind clusters."""
@@ -31,6 +32,8 @@ class Stream:
         self._accepted: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
         self._refused: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
         """What came in a response the client rejected, and was not accepted before or since."""
+        self._in_doubt: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
+        """Names that came in a response the client rejected, whatever it made of them."""
         self._beginning = set(CHILD)
         """Types whose first answer is needed even if it says nothing."""
 
@@ -40,28 +43,28 @@ class Stream:
 
     def offer(self) -> None:
         """Offer what is served now."""
-        served, before = self.replica.served, self.talk.machine.snapshot
+        newest, before = served(self.view), self.talk.machine.snapshot
         if self.variant == "sotw":
             # What is gone is forgotten without a word, and sent again when it is back.
             for type_url in PARENT:
-                for name in self._known[type_url].keys() - served.sets[type_url].by_name.keys():
+                for name in self._known[type_url].keys() - newest.sets[type_url].by_name.keys():
                     del self._known[type_url][name]
-        self._send(self.talk.offer(served))
-        if before is served:
+        self.view.hand_over(self.talk.machine)
+        self._send(self.talk.outbox())
+        if before is newest:
             assert not self.talk.outbox()
 
     def hear(self, type_url: TypeUrl, request: Any) -> bool:
-        """Take a request; tell whether the clients of the replica are served something else for it."""
+        """Take a request; tell whether the clients of the replica may be served something else for it."""
         self._note_request(type_url, request)
-        answer, settled = self.talk.hear(request), False
+        answer = self.talk.hear(request)
         if answer is not None:
             assert answer.rejected == request.HasField("error_detail")
             self._note_answer(answer)
-            settled = self.replica.settle(answer)
-        if settled:
+            self.view.settle(answer)
             self.offer()
         self._send(self.talk.outbox())
-        return settled
+        return answer is not None
 
     # --- what the client says ----------------------------------------------------------------------------
 
@@ -101,13 +104,19 @@ class Stream:
 
     def _note_answer(self, answer: Answer) -> None:
         accepted, refused = self._accepted[answer.type], self._refused[answer.type]
+        if answer.rejected:
+            self._in_doubt[answer.type] |= answer.resources.keys()
+        else:
+            known = self._known[answer.type]
+            words = {name: content(answer.type, one.packed)[1] for name, one in answer.resources.items()}
+            self._in_doubt[answer.type] -= {name for name, word in words.items() if known.get(name) == word}
         for name, resource in answer.resources.items():
             word = content(answer.type, resource.packed)[1]
             if not answer.rejected:
                 accepted[name] = word
                 refused.pop(name, None)
-            elif name not in answer.at_fault:
-                # It was in bad company, and may go out once more without it.
+            elif len(answer.suspects) > 1:
+                # It may be in bad company, and may go out once more without it.
                 self._asked[answer.type].add(name)
             elif accepted.get(name) != word:
                 refused[name] = word
@@ -142,7 +151,7 @@ class Stream:
         known = self._known[sent.type]
         self._beginning.discard(sent.type)
         for name, word in sent.resources.items():
-            if sent.type in CHILD and known.get(name) != word:
+            if sent.type in CHILD and (known.get(name) != word or name in self._in_doubt[sent.type]):
                 self._asked[CHILD[sent.type]].add(name)
         if self.full(sent.type):
             known.clear()

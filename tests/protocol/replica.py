@@ -1,6 +1,6 @@
 """A catalog that changes, and servers that read it: each with snapshots and experiences of its own."""
 
-from typing import TypeAlias
+from contextlib import closing
 
 from tests.protocol.fake_envoy import BAD
 from tests.protocol.resources import (
@@ -16,12 +16,10 @@ from tests.protocol.resources import (
     snapshot,
 )
 from xds_server.model.types import TypeUrl
-from xds_server.protocol import Answer
 from xds_server.runtime.kind import Kind
+from xds_server.runtime.view import View
 from xds_server.snapshot import EMPTY, Snapshot
 from xds_server.translate.packing import Draft
-
-Key: TypeAlias = tuple[TypeUrl, str]
 
 TYPES = (CDS, EDS, LDS, RDS)
 
@@ -74,47 +72,30 @@ class Replica:
         self.kind = Kind()
         self.lags = False
         self._raw = EMPTY
-        self._accepted: set[Key] = set()
-        self._refused: dict[Key, str] = {}
-        """The newest versions that somebody rejected."""
-
-    @property
-    def served(self) -> Snapshot:
-        """What clients of the kind are served now."""
-        newest = self.kind.snapshots.value
-        assert newest is not None
-        return newest
 
     def read(self, catalog: Catalog) -> None:
         if not self.lags:
             self._raw = snapshot(*catalog.drafts(), after=self._raw)
             self.kind.publish(self._raw)
-            self._accepted = {key for key in self._accepted if self._version(key)}
-            self._refused = {key: one for key, one in self._refused.items() if self._version(key) == one}
 
-    def settle(self, answer: Answer) -> bool:
-        """Take what a client made of a response; tell whether something else is served for it."""
-        for name, resource in answer.resources.items():
-            key = (answer.type, name)
-            if not answer.rejected and self._version(key):
-                self._accepted.add(key)
-            elif answer.rejected and self._version(key) == resource.version:
-                self._refused[key] = resource.version
-        return self.kind.settle(answer, "model")
-
-    def _version(self, key: Key) -> str:
-        resource = self._raw.resource(*key)
-        return "" if resource is None else resource.version
-
-    def check_fallback(self) -> None:
-        """What is bad is not served once it was rejected, if there is an older version that was accepted.
+    def check_newcomer(self) -> None:
+        """What is known to be bad is not served to one that comes now.
 
         Routes are left out: those that lead to what is gone for good may not come back.
         """
-        for type_url, name in self._refused.keys() & self._accepted:
-            if type_url is not RDS:
-                assert not self.contents(type_url)[name].startswith(BAD), name
+        with closing(self.kind.view("newcomer")) as view:
+            for type_url, name in self.kind.refusals:
+                if type_url is not RDS and name in served(view).sets[type_url].by_name:
+                    assert not contents(view, type_url)[name].startswith(BAD), name
 
-    def contents(self, type_url: TypeUrl) -> dict[str, str]:
-        """Give what is served of a type, by name."""
-        return dict(content(type_url, one.packed) for one in self.served.sets[type_url].by_name.values())
+
+def served(view: View) -> Snapshot:
+    """What a stream is served now."""
+    newest = view.snapshots.value
+    assert newest is not None
+    return newest
+
+
+def contents(view: View, type_url: TypeUrl) -> dict[str, str]:
+    """Give what is served of a type, by name."""
+    return dict(content(type_url, one.packed) for one in served(view).sets[type_url].by_name.values())

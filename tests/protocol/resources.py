@@ -7,6 +7,7 @@ from envoy.config.core.v3.base_pb2 import DataSource, Locality
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.api_listener_pb2 import ApiListener
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import Route, RouteAction, RouteMatch, VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -48,12 +49,15 @@ def service(name: str, content: str = "1") -> tuple[Draft, Draft]:
 
 def listener(name: str, content: str = "1") -> Draft:
     """It has the routes of its own name."""
-    return draft(LDS, name, Listener(name=name, stat_prefix=content), (Reference(RDS, name),))
+    message = Listener(name=name, stat_prefix=content, api_listener=ApiListener())
+    return draft(LDS, name, message, (Reference(RDS, name),))
 
 
 def routes(name: str, *clusters: str, word: str = "") -> Draft:
     ways = [Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=one)) for one in clusters]
-    message = RouteConfiguration(name=name, virtual_hosts=[VirtualHost(name=f"{word}:", routes=ways)])
+    message = RouteConfiguration(
+        name=name, virtual_hosts=[VirtualHost(name=f"{word}:", domains=["*"], routes=ways)]
+    )
     return draft(RDS, name, message, tuple(Reference(CDS, one) for one in clusters))
 
 
@@ -70,17 +74,18 @@ def host(name: str, *clusters: str) -> Draft:
     """A virtual host, which is never covered by a wildcard; its content is the clusters it leads to."""
     ways = [Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=one)) for one in clusters]
     references = tuple(Reference(CDS, one) for one in clusters)
-    return on_demand(draft(VHDS, name, VirtualHost(name=name, routes=ways), references))
+    return on_demand(draft(VHDS, name, VirtualHost(name=name, domains=["*"], routes=ways), references))
 
 
 def extension(name: str, content: str = "1") -> Draft:
-    config = pack(VirtualHost(name=content))
+    config = pack(VirtualHost(name=content, domains=["*"]))
     return draft(ECDS, name, TypedExtensionConfig(name=name, typed_config=config))
 
 
 def scope(name: str, content: str = "1") -> Draft:
     """It has the routes of its own name; what it matches plays no part here."""
     message = ScopedRouteConfiguration(name=name, route_configuration_name=f"{name}:{content}")
+    message.key.fragments.add(string_key="any")
     return draft(SRDS, name, message, (Reference(RDS, name),))
 
 
@@ -111,8 +116,7 @@ def content(type_url: TypeUrl, packed: bytes) -> tuple[str, str]:
         case Listener() as found:
             return found.name, found.stat_prefix
         case RouteConfiguration() as found:
-            host = found.virtual_hosts[0]
-            return found.name, host.name.lstrip(":") + "+".join(way.route.cluster for way in host.routes)
+            return found.name, _ways(found.virtual_hosts[0])
         case Secret() as found:
             return found.name, found.tls_certificate.certificate_chain.inline_string
         case VirtualHost() as found:
@@ -126,3 +130,9 @@ def content(type_url: TypeUrl, packed: bytes) -> tuple[str, str]:
         case Runtime() as found:
             return found.name, found.layer["content"]
     raise AssertionError(type_url)
+
+
+def _ways(host: VirtualHost) -> str:
+    if any(way.HasField("direct_response") for way in host.routes):
+        return "withheld:"
+    return host.name.lstrip(":") + "+".join(way.route.cluster for way in host.routes)

@@ -5,7 +5,7 @@ type of the response, no name twice, and in delta the version of each resource.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envoy.service.discovery.v3.discovery_pb2 import (
     DeltaDiscoveryRequest,
@@ -19,7 +19,11 @@ from tests.protocol.resources import content
 from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
 from xds_server.protocol import Answer, DeltaMachine, Response, SotwMachine
+from xds_server.runtime.kind import Kind
 from xds_server.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from xds_server.runtime.view import View
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Talk:
         """The nonce of the newest response of each type that was acknowledged or rejected."""
         self.answer: Answer | None = None
         """What the last request said of earlier responses."""
+        self.view: View | None = None
+        """What decides on what is served; without one it is what is offered."""
         self.now = 0.0
         """The time, in seconds; a test moves it."""
         self._nonces: set[str] = set()
@@ -67,6 +73,12 @@ class Talk:
         self.machine.offer(snapshot)
         return self.outbox()
 
+    def follow(self) -> list[Sent]:
+        """Take what the view serves now."""
+        assert self.view is not None
+        self.view.hand_over(self.machine)
+        return self.outbox()
+
     def outbox(self) -> list[Sent]:
         return [self._decode(response) for response in self.machine.outbox(self.now)]
 
@@ -76,7 +88,10 @@ class Talk:
         return self.answer
 
     def _receive(self, request: Any) -> list[Sent]:
-        self.hear(request)
+        answer = self.hear(request)
+        if answer is not None and self.view is not None:
+            self.view.settle(answer)
+            self.view.hand_over(self.machine)
         return self.outbox()
 
     def _decode(self, response: Response) -> Sent:
@@ -189,3 +204,12 @@ class DeltaTalk(Talk):
 
 
 TALKS: dict[str, type[SotwTalk] | type[DeltaTalk]] = {"sotw": SotwTalk, "delta": DeltaTalk}
+
+
+def talking(variant: str, kind: Kind, node: str = "edge-1") -> Talk:
+    """Begin a stream that is served what its kind lets it have."""
+    view: View = kind.view(node)
+    assert view.snapshots.value is not None
+    talk = TALKS[variant](view.snapshots.value)
+    talk.view = view
+    return talk

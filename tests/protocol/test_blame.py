@@ -1,18 +1,44 @@
-"""What is at fault for a rejection is not sent again; what was in its company goes out once more."""
+"""What is at fault is not sent again; what was in its company goes out once more."""
 
 import pytest
 
-from tests.protocol.resources import CDS, cluster, endpoints, service, snapshot
-from tests.protocol.talk import TALKS, sent
+from tests.protocol.resources import (
+    CDS,
+    EDS,
+    LDS,
+    RDS,
+    SDS,
+    cluster,
+    endpoints,
+    secret,
+    service,
+    snapshot,
+    web,
+)
+from tests.protocol.talk import sent, talking
 from xds_server.protocol.blame import named_by
+from xds_server.protocol.ledger import State
+from xds_server.runtime.kind import Kind
 
 BOTH = snapshot(service("bad"), service("good"))
 ENVOY = 'Proto constraint validation failed (ClusterValidationError.ConnectTimeout): name: "bad" type: EDS'
+VAGUE = "something is wrong"
+
+
+def kind_of(snap):
+    kind = Kind()
+    kind.publish(snap)
+    return kind
 
 
 @pytest.fixture(params=["sotw", "delta"])
-def begin(request):
-    return TALKS[request.param]
+def variant(request):
+    return request.param
+
+
+@pytest.fixture
+def begin(variant):
+    return lambda snap: talking(variant, kind_of(snap))
 
 
 @pytest.mark.parametrize(
@@ -22,13 +48,15 @@ def begin(request):
         ("Error adding/updating cluster(s) bad: no such thing, user-api: neither", {"bad", "user-api"}),
         ("errors parsing CDS response: resource 0: user: no", {"user"}),
         ("web:on-demand/user.service.consul is odd", {"web:on-demand/user.service.consul"}),
+        ("cluster user-api@v2: no", {"user-api@v2"}),
         ("badly done, user-apis", set()),
         ("", set()),
     ],
 )
 @pytest.mark.shows("P-031")
 def test_names_are_whole_words_of_a_text(text, names):
-    assert named_by(text, ["bad", "user", "user-api", "web:on-demand/user.service.consul"]) == names
+    suspects = ["bad", "user", "user-api", "user-api@v2", "web:on-demand/user.service.consul"]
+    assert named_by(text, suspects) == names
 
 
 @pytest.mark.shows("P-030", "P-032", "T-OR-21")
@@ -55,32 +83,115 @@ def test_a_client_that_rejects_everything_is_soon_left_alone(begin):
 
 
 @pytest.mark.shows("P-030", "P-031", "T-NK-01")
-def test_a_text_that_names_nothing_is_followed_by_silence(begin):
+def test_after_a_text_that_names_nothing_each_goes_alone(begin):
     talk = begin(BOTH)
     talk.ask(CDS)
 
-    assert talk.reject(CDS, "something is wrong") == []
+    assert talk.reject(CDS, VAGUE) == [sent(CDS, bad="1")]
+    assert talk.reject(CDS, VAGUE) == [sent(CDS, good="1")]
+    assert talk.ack(CDS) == []
+    assert talk.machine.types[CDS].ledger.status(CDS, "bad").state is State.NACKED
+
+
+@pytest.mark.parametrize("type_url", [CDS, EDS, SDS])
+@pytest.mark.shows("P-030", "T-OR-21")
+def test_one_in_thirty_is_found_by_halving(variant, type_url):
+    names = [f"s{number:02}" for number in range(30)]
+
+    def made(name, word="1"):
+        return secret(name, word) if type_url is SDS else (cluster(name, word), endpoints(name, word))
+
+    old = snapshot(*(made(name) for name in names))
+    kind = kind_of(old)
+    talk = talking(variant, kind)
+    talk.ask(type_url, *(() if type_url is CDS else names))
+    talk.ack(type_url)
+    new = snapshot(*(made(name, "2") for name in names), after=old)
+    kind.publish(new)
+
+    responses, count = talk.follow(), 0
+    while responses:
+        count += 1
+        (response,) = responses
+        refused = response.resources.get("s17") == "2"
+        responses = talk.reject(type_url, VAGUE) if refused else talk.ack(type_url)
+    assert count <= 13
+    ledger = talk.machine.types[type_url].ledger
+    for name in names:
+        good, bad = (old if name == "s17" else new).resource(type_url, name), new.resource(type_url, name)
+        assert ledger.holds(name, good.version)
+        status = ledger.status(type_url, name)
+        assert status.accepted == good.version
+        if name == "s17" and (variant == "delta" or type_url is not CDS):
+            assert (status.state, status.rejected, status.error) == (State.NACKED, bad.version, VAGUE)
 
 
 @pytest.mark.shows("P-030")
-def test_what_was_at_fault_is_sent_when_it_is_mended(begin):
-    talk = begin(BOTH)
+def test_what_was_at_fault_is_sent_when_it_is_mended(variant):
+    kind = kind_of(BOTH)
+    talk = talking(variant, kind)
     talk.ask(CDS)
     talk.reject(CDS, ENVOY)
     talk.ack(CDS)
-    mended = snapshot(cluster("bad", "2"), endpoints("bad"), service("good"), after=BOTH)
-    expected = {"bad": "2"} if talk.variant == "delta" else {"bad": "2", "good": "1"}
+    kind.publish(snapshot(cluster("bad", "2"), endpoints("bad"), service("good"), after=BOTH))
+    expected = {"bad": "2"} if variant == "delta" else {"bad": "2", "good": "1"}
 
-    assert talk.offer(mended) == [sent(CDS, **expected)]
+    assert talk.follow() == [sent(CDS, **expected)]
 
 
 @pytest.mark.shows("P-032", "P-061")
-def test_state_of_the_world_never_takes_away_what_a_client_may_have():
-    talk = TALKS["sotw"](BOTH)
+def test_state_of_the_world_never_takes_away_what_a_client_has():
+    kind = kind_of(BOTH)
+    talk = talking("sotw", kind)
     talk.ask(CDS)
     talk.ack(CDS)
     worse = snapshot(cluster("bad", "2"), endpoints("bad"), service("good"), service("new"), after=BOTH)
-    assert talk.offer(worse) == [sent(CDS, bad="2", good="1", new="1")]
+    kind.publish(worse)
+    assert talk.follow() == [sent(CDS, bad="2", good="1", new="1")]
 
-    # It accepted an older version of it; to leave it out would remove that.
-    assert talk.reject(CDS, ENVOY) == []
+    assert talk.reject(CDS, ENVOY) == [sent(CDS, bad="1", good="1", new="1")]
+
+
+@pytest.mark.shows("P-032", "P-061")
+def test_nothing_takes_the_place_of_a_version_that_is_not_known_here(variant):
+    """The client had it from a server before this one, and uses it."""
+    kind = kind_of(BOTH)
+    talk = talking(variant, kind)
+    if variant == "delta":
+        assert talk.ask(CDS, has={"bad": "of old"}) == [sent(CDS, bad="1", good="1")]
+    else:
+        assert talk.ask(CDS, version="of old") == [sent(CDS, bad="1", good="1")]
+
+    expected = [sent(CDS, good="1")] if variant == "delta" else []
+    assert talk.reject(CDS, ENVOY) == expected
+
+
+@pytest.mark.shows("P-030", "T-NK-04")
+def test_a_stream_may_not_want_what_is_to_be_tried_again():
+    kind = kind_of(snapshot(*(service(name) for name in "abcd"), web("web", "a")))
+    talk = talking("delta", kind)
+    talk.ask(EDS, "a", "b", "c", "d")
+    nonce = talk.latest[EDS]
+    assert talk.ask(EDS, drop=("a", "b"), nonce=nonce, error=VAGUE) == [sent(EDS, c="1")]
+    assert talk.ack(EDS) == [sent(EDS, d="1")]
+    assert talk.ack(EDS) == []
+    assert talk.ask(RDS, "web") == [sent(RDS, web="a")]
+
+
+@pytest.mark.shows("P-030", "P-061")
+def test_what_was_rejected_does_not_come_back_as_it_leaves():
+    """State of the world keeps what left until the routes are settled: as the client has it."""
+    old = snapshot(service("a"), web("web", "a"))
+    kind = Kind()
+    kind.publish(old)
+    talk = talking("sotw", kind)
+    for type_url, names in ((CDS, ()), (EDS, ("a",)), (LDS, ()), (RDS, ("web",))):
+        talk.ask(type_url, *names)
+        talk.ack(type_url)
+    worse = snapshot(service("a", "2"), web("web", "a"), after=old)
+    kind.publish(worse)
+    assert [one.resources for one in talk.follow() if one.type is CDS] == [{"a": "2"}]
+    talk.reject(CDS, "a")
+    kind.publish(snapshot(service("b"), web("web", "b"), after=worse))
+
+    assert talk.follow()[0] == sent(CDS, a="1", b="1")

@@ -31,6 +31,7 @@ class Conversation(RuleBasedStateMachine):
     variants = ("delta", "delta")
     aggregated = True
     rejections = True
+    words = "cannot use: {}"
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +40,14 @@ class Conversation(RuleBasedStateMachine):
         self.clients: list[Client] = []
         self.read()
         self.clients = [
-            Client(variant, self.replicas[0], aggregated=self.aggregated) for variant in self.variants
+            Client(
+                variant,
+                self.replicas[0],
+                f"model-{number}",
+                aggregated=self.aggregated,
+                words=self.words,
+            )
+            for number, variant in enumerate(self.variants)
         ]
 
     # --- what changes ------------------------------------------------------------------------------------
@@ -153,7 +161,7 @@ class Conversation(RuleBasedStateMachine):
             client.check_rest()
             client.check_converged()
         for replica in self.replicas:
-            replica.check_fallback()
+            replica.check_newcomer()
 
     def silence(self):
         for client in self.clients:
@@ -183,6 +191,14 @@ class SotwConversation(Conversation):
 
 class DeltaConversation(Conversation):
     pass
+
+
+class SotwSilent(SotwConversation):
+    words = "no good"
+
+
+class DeltaSilent(DeltaConversation):
+    words = "no good"
 
 
 class MixedConversation(Conversation):
@@ -219,7 +235,9 @@ EXAMPLES = [
 
 @pytest.mark.shows("P-032", "P-089", "P-094", "P-095", "T-LM-06", "T-RC-11", "T-RC-12")
 @pytest.mark.parametrize("examples", EXAMPLES)
-@pytest.mark.parametrize("kind", [SotwConversation, DeltaConversation, MixedConversation])
+@pytest.mark.parametrize(
+    "kind", [SotwConversation, DeltaConversation, MixedConversation, SotwSilent, DeltaSilent]
+)
 def test_any_conversation_ends_in_agreement(kind, examples):
     search(kind, examples)
 

@@ -22,7 +22,7 @@ class DeltaMachine(DeltaPush):
         if request.response_nonce in state.ledger.outstanding:
             answer = self._settle(state, request)
         else:
-            answer = self._foreign_rejection(state, request)
+            answer = self._foreign_rejection(state, request, _claims(request))
         # P-076: subscriptions count whatever the nonce is.
         subscription = state.subscription
         before = subscription.wildcard
@@ -35,7 +35,7 @@ class DeltaMachine(DeltaPush):
             asked -= self._not_waited_for(state, current)
             # What is about to expire is renewed at once, not at the next heartbeat (P-100).
             state.due.update(name for name, resource in current.items() if resource.ttl is not None)
-            answer = self._brought(state, current) if answer is None else answer
+            answer = self._brought(state, current, _claims(request)) if answer is None else answer
         if subscription.wildcard and not before:
             state.dirty |= {*self.snapshot.sets[state.type].wildcard, *state.ledger.sent}
         # P-080: the start of a wildcard is answered even if there is nothing to say, as the client waits for
@@ -119,3 +119,8 @@ class DeltaMachine(DeltaPush):
         wants = state.subscription.wants
         state.due = {name for name in state.due if wants(name)}
         state.dirty = {name for name in state.dirty if wants(name)}
+
+
+def _claims(request: DeltaDiscoveryRequest) -> dict[str, str]:
+    """Give what a client says it has as its stream begins, by name."""
+    return dict(request.initial_resource_versions)

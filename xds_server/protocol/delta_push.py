@@ -65,10 +65,10 @@ class DeltaPush(Machine):
         if state.answer_due or not (self._unacknowledged(state) or self._behind_clusters(state)):
             self._add_changes(state, resources, removed)
         state.dirty -= {*resources, *removed}
+        changed = self._changed(state, resources)
         state.due, state.answer_due = set(), False
         if not (resources or removed or owed):
             return
-        changed = [r for name, r in resources.items() if state.ledger.sent.get(name) != r.version]
         self._note_children(changed)
         yield from self._respond(state, resources, removed)
 

@@ -109,9 +109,23 @@ class Ledger:
         """Tell whether a version that was sent is not accepted, and still the one that was sent last."""
         return self.sent.get(name) == version and self._before.get(name, version) != version
 
-    def only_one_sent(self, name: str) -> bool:
-        """Tell whether no version of a name was sent but the last, which is not accepted."""
-        return self._before.get(name) == "" and name not in self._several
+    def accepted(self, name: str) -> str:
+        """Give the version that is accepted of a name whose last one is not; empty for none."""
+        return self._before.get(name, "")
+
+    def took_nothing(self, name: str) -> bool:
+        """Tell whether the client rejected the only version it was sent of a name."""
+        return self._rejects_the_last(name) and self._before.get(name) == ""
+
+    def holds(self, name: str, version: str) -> bool:
+        """Tell whether a version need not be sent: it was, or is in use as the one after it was rejected."""
+        if self.sent.get(name) == version:
+            return True
+        return self._rejects_the_last(name) and self._before.get(name) == version
+
+    def _rejects_the_last(self, name: str) -> bool:
+        """Tell whether of all versions since the accepted one the client was sent one, and rejected it."""
+        return name in self.sent and self.rejected.get(name) == self.sent[name] and name not in self._several
 
     def _answered(self, delivery: Delivery, at: float, error: str) -> Mapping[str, Resource]:
         resources, delivery.resources = delivery.resources, {}

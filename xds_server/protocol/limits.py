@@ -4,10 +4,11 @@ Generous for any Envoy there is, and small beside a server's memory: what one cl
 another. A stream that asks for more is ended with a sentence that names the limit.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from xds_server.protocol.messages import ProtocolError
+from xds_server.protocol.messages import ForeignNodeError, TooMuchError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +23,30 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-def check_names(short: str, names: set[str], limits: Limits = LIMITS) -> None:
-    """Raise ProtocolError where a subscription to a type is larger than a client's may be."""
+def check_names(short: str, names: Collection[str], limits: Limits = LIMITS) -> None:
+    """Raise TooMuchError where a subscription to a type is larger than a client's may be."""
     if len(names) > limits.names:
-        raise ProtocolError(f"the stream subscribes to more than {limits.names} names of {short}")
+        raise TooMuchError(f"the stream subscribes to more than {limits.names} names of {short}")
     longest = max(map(len, names), default=0)
     if longest > limits.name_length:
-        raise ProtocolError(f"a name of {short} is longer than {limits.name_length} characters")
+        raise TooMuchError(f"a name of {short} is longer than {limits.name_length} characters")
     if longest * len(names) > limits.characters and sum(map(len, names)) > limits.characters:
-        raise ProtocolError(f"the names of {short} have more than {limits.characters} characters together")
+        raise TooMuchError(f"the names of {short} have more than {limits.characters} characters together")
+
+
+def check_request(request: Any, node_id: str, limits: Limits = LIMITS) -> None:
+    """Look at what no subscription shows: who speaks, and what it says it has.
+
+    `request` is a discovery request of either variant, `node_id` that of the stream's first one. A later node
+    of the same id is what clients send that repeat it (Envoy: `set_node_on_first_message_only`). Raises
+    ForeignNodeError where another speaks, as its first word decided what it is served, and TooMuchError.
+    """
+    if request.node.id not in ("", node_id):
+        raise ForeignNodeError("node.id is not that of the first request; open a stream for each node")
+    versions = getattr(request, "initial_resource_versions", ())
+    if len(versions) > limits.names:
+        raise TooMuchError(f"the request lists more than {limits.names} initial_resource_versions")
+    if any(len(name) > limits.name_length for name in versions):
+        raise TooMuchError(
+            f"a name of initial_resource_versions is longer than {limits.name_length} characters"
+        )

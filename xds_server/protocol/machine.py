@@ -36,10 +36,6 @@ class TypeState:
         """The nonce of the newest response of this type on this stream."""
         self.answer_due = False
         """Whether a response is owed even if it is empty."""
-        self.blank = False
-        """Whether a SotW client had accepted nothing of this type when the stream began."""
-        self.refused: dict[str, str] = {}
-        """Versions at fault for a rejection, by name: not even a response of everything has them."""
 
     @property
     def asked(self) -> bool:
@@ -116,7 +112,7 @@ class Machine:
 
     def offer(self, snapshot: Snapshot) -> None:
         """Take a newer snapshot; what of it the client needs shows in the next `outbox`."""
-        changed = snapshot.changed_since(self.snapshot.sequence)
+        changed = snapshot.may_differ(self.snapshot)
         self.snapshot = snapshot
         for state in self.types.values():
             if changed is None:
@@ -124,6 +120,16 @@ class Machine:
             else:
                 names = changed.get(state.type, frozenset())
             state.dirty.update(name for name in names if state.subscription.wants(name))
+
+    def again(self, type_url: TypeUrl, names: Iterable[str]) -> frozenset[str]:
+        """Send once more what was rejected in bad company; give what of it the client still wants."""
+        state = self.types.get(type_url)
+        if state is None:
+            return frozenset()
+        wanted = {one for one in names if state.subscription.wants(one)}
+        due = frozenset(one for one in wanted if self._resource(state, one) is not None)
+        state.due |= due
+        return due
 
     def outbox(self, at: float) -> list[Response]:
         """Give the responses to send now, in this order: requests first, then the push, then removals."""
@@ -164,32 +170,48 @@ class Machine:
         """Give the dirty names whose content is not what was sent; the resource is None where it is gone."""
         for name in sorted(state.dirty):
             resource = self._resource(state, name)
+            if self._untaken(state, name):
+                continue
             if resource is None:
                 if name in state.ledger.sent:
                     yield name, None
-            elif state.ledger.sent.get(name) != resource.version:
+            elif not state.ledger.holds(name, resource.version):
                 yield name, resource
 
-    def _brought(self, state: TypeState, resources: Mapping[str, Resource]) -> Answer | None:
-        """Tell of what a reconnecting client has already."""
-        if not resources:
-            return None
-        return Answer(type=state.type, nonce="", version="", resources=resources, at=self._now)
+    def _untaken(self, state: TypeState, name: str) -> bool:
+        """Tell whether a name is withheld from this client, which has rejected all it was sent of it.
 
-    def _foreign_rejection(self, state: TypeState, request: Any) -> Answer | None:
+        There is nothing to take away then. Nor is anything put in its place: an Envoy does not wait for what
+        it has rejected (its `onConfigUpdateFailed` for EDS and RDS), and status shows the rejection still.
+        """
+        return (state.type, name) in self.snapshot.replaced and state.ledger.took_nothing(name)
+
+    def _brought(
+        self, state: TypeState, resources: Mapping[str, Resource], claims: Mapping[str, str]
+    ) -> Answer | None:
+        """Tell of what a reconnecting client has already."""
+        if not claims:
+            return None
+        return Answer(type=state.type, nonce="", version="", resources=resources, at=self._now, claims=claims)
+
+    def _foreign_rejection(self, state: TypeState, request: Any, claims: Mapping[str, str]) -> Answer | None:
         """Tell of a rejection that is of no response of this stream (P-029)."""
         if not request.HasField("error_detail"):
             return None
         error = error_text(request)
-        return Answer(type=state.type, nonce="", version="", resources={}, at=self._now, error=error)
+        return Answer(
+            type=state.type, nonce="", version="", resources={}, at=self._now, error=error, claims=claims
+        )
 
     def _settle(self, state: TypeState, request: Any) -> Answer:
         """Take an ACK or NACK of an outstanding response; only `error_detail` tells which (P-028)."""
-        nonce, error, at_fault = request.response_nonce, None, frozenset[str]()
+        nonce, error, suspects = request.response_nonce, None, frozenset[str]()
         if request.HasField("error_detail"):
             error = error_text(request)
             delivery = state.ledger.reject(nonce, self._now, error)
-            at_fault = self._blame(state, delivery.resources, request.error_detail.message)
+            suspects = frozenset(
+                name for name, one in delivery.resources.items() if state.ledger.doubted(name, one.version)
+            )
         else:
             delivery = state.ledger.acknowledge(nonce, self._now)
         return Answer(
@@ -199,22 +221,19 @@ class Machine:
             resources=delivery.resources,
             at=self._now,
             error=error,
-            at_fault=at_fault,
+            suspects=suspects,
+            keeps=frozenset(name for name in suspects if state.ledger.accepted(name)),
+            named=named_by(request.error_detail.message, suspects),
         )
 
-    def _can_do_without(self, state: TypeState, name: str) -> bool:  # noqa: ARG002 - SotW looks at both
-        """Tell whether a response may leave a resource out without taking an older version away."""
-        return True
-
-    def _blame(self, state: TypeState, resources: Mapping[str, Resource], text: str) -> frozenset[str]:
-        """Name what is at fault for a rejection; what is not goes out once more, without it."""
-        suspects = {name for name, one in resources.items() if state.ledger.doubted(name, one.version)}
-        guilty = named_by(text, suspects) or frozenset(suspects)
-        exact = len(guilty) == 1 or len(guilty) < len(suspects)
-        if exact and all(self._can_do_without(state, name) for name in guilty):
-            state.refused.update({name: resources[name].version for name in guilty})
-            state.due |= suspects - guilty
-        return guilty
+    def _changed(self, state: TypeState, resources: Mapping[str, Resource]) -> list[Resource]:
+        """Give what of a response is news to the client, whatever else goes out with it."""
+        ledger = state.ledger
+        return [
+            one
+            for name, one in resources.items()
+            if not ledger.holds(name, one.version) or (name in state.due and name in ledger.rejected)
+        ]
 
     def _void_children(self, parents: Iterable[Resource]) -> None:
         """Make due again the children of parents that are sent: the client drops its copies (P-091)."""

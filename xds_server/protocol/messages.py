@@ -15,6 +15,14 @@ class ProtocolError(Exception):
     """The client broke the protocol; its stream ends with INVALID_ARGUMENT and this sentence."""
 
 
+class TooMuchError(ProtocolError):
+    """The client asks for more than one may; its stream ends with RESOURCE_EXHAUSTED and this sentence."""
+
+
+class ForeignNodeError(ProtocolError):
+    """The client calls itself another than before; its stream ends with PERMISSION_DENIED."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """One discovery response, encoded; `payload` may hold private keys and stays out of the repr.
@@ -32,9 +40,11 @@ class Response:
 class Answer:
     """What a client made of resources: it has them (an ACK, or what it brought along), or rejects them.
 
-    `error` is the client's text, cut, or None where it accepted; `at_fault` names the resources that may have
-    caused it. `version` is that of the response, empty in delta and where the response is not known. `at` is
-    a Unix time in seconds.
+    `error` is the client's text, cut, or None where it accepted. Of what it rejects, `suspects` is what it
+    had not accepted before, `keeps` what of that it accepted another version of, and `named` what of it the
+    text names. `claims` are the versions it says it has as its stream begins, by name; a SotW client says it
+    of all there is, which is `*`. `version` is that of the response, empty in delta and where the response is
+    not known. `at` is a Unix time in seconds.
     """
 
     type: TypeUrl
@@ -43,7 +53,10 @@ class Answer:
     resources: Mapping[str, Resource]
     at: float
     error: str | None = None
-    at_fault: frozenset[str] = frozenset()
+    suspects: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
+    claims: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rejected(self) -> bool:

@@ -7,6 +7,9 @@ from xds_server.model.proxy import Client, Group, Proxy
 from xds_server.translate.addresses import MAX_PORT
 from xds_server.translate.names import ADMIN_PORT_METADATA, GATEWAY_METADATA
 
+MAX_METADATA: Final = 64 * 1024
+"""How many bytes a node's metadata may have; nobody reads more than a few keys of it (P-117)."""
+
 MAX_NODE_TEXT: Final = 512
 """How many characters a node's id may have; other texts of a node are cut to it (P-117)."""
 
@@ -22,12 +25,16 @@ def proxy_of(node: Any, *, delta: bool) -> Proxy:
     """Read an `envoy.config.core.v3.Node`; only the known keys of its metadata are looked at.
 
     `delta` tells the variant of the stream. Raises NodeError where the node has no id, or one that is too
-    long (P-008).
+    long or no plain text (P-008), or metadata that is too large.
     """
     if not node.id:
         raise NodeError("the first request has no node.id; set it in the bootstrap, or with --service-node")
     if len(node.id) > MAX_NODE_TEXT:
         raise NodeError(f"node.id is longer than {MAX_NODE_TEXT} characters")
+    if not node.id.isprintable():
+        raise NodeError("node.id has characters that cannot be printed; give the node an id of plain text")
+    if node.metadata.ByteSize() > MAX_METADATA:
+        raise NodeError(f"node.metadata has more than {MAX_METADATA} bytes")
     client = Client.GRPC if node.user_agent_name.startswith(_GRPC_AGENT) else Client.ENVOY
     return Proxy(
         id=node.id,

@@ -1,6 +1,6 @@
 """State of the world: a request names all that is wanted, a CDS or LDS response holds all there is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
@@ -39,9 +39,8 @@ class SotwMachine(Machine):
         # P-029, T-RC-09: while nothing was sent on this stream, any nonce belongs to another one.
         initial = not (request.response_nonce and state.nonce)
         if initial:
-            answer = self._foreign_rejection(state, request)
+            answer = self._foreign_rejection(state, request, _claims(request))
             state.ledger.outstanding.clear()
-            state.blank = not request.version_info
         elif request.response_nonce in state.ledger.outstanding:
             answer = self._settle(state, request)
         if not initial and request.response_nonce != state.nonce:
@@ -53,7 +52,9 @@ class SotwMachine(Machine):
         added = state.subscription.replace(request.resource_names)
         # What was rejected may be there in part, whatever version the client says it has (P-032).
         if initial and answer is None and self._is_current(state, request.version_info):
-            return self._brought(state, self._held[state.type])
+            return self._brought(state, self._held[state.type], _claims(request))
+        if initial and answer is None:
+            answer = self._brought(state, {}, _claims(request))
         state.due |= added - {WILDCARD}
         if WILDCARD in added:
             state.dirty |= self.snapshot.sets[state.type].wildcard.keys()
@@ -102,7 +103,8 @@ class SotwMachine(Machine):
         if not state.asked and (not state.dirty or self._behind_clusters(state)):
             return None
         held = self._held[state.type]
-        resources = self._acceptable(state)
+        resources = self._taken(state)
+        self._set_right(state, resources)
         leaving = {name: old for name, old in held.items() if name not in resources}
         if leaving and state.type is TypeUrl.CLUSTER and not self._leaving_allowed(state):
             # P-094: first what is new beside what is old; the old ones go once no route names them.
@@ -110,7 +112,7 @@ class SotwMachine(Machine):
             leaving, postponed = {}, set(leaving)
         else:
             postponed = set()
-        changed = [r for name, r in resources.items() if state.ledger.sent.get(name) != r.version]
+        changed = self._changed(state, resources)
         owed = state.asked
         missing = [name for name in state.due if name not in resources]
         state.dirty, state.due, state.answer_due = postponed, set(), False
@@ -122,21 +124,25 @@ class SotwMachine(Machine):
         self._void_children(changed)
         return self._respond(state, self._full_version(state, resources), resources, missing)
 
-    def _acceptable(self, state: TypeState) -> dict[str, Resource]:
-        """Give everything subscribed to without what the client rejects (P-030), unless it asks for it."""
-        wanted = self._wanted(state)
-        for name, version in state.refused.items():
-            if name in state.due or not self._can_do_without(state, name):
-                continue
-            # The client does not have it, so it does not have to leave in its turn either.
-            for resources in (wanted, self._held[state.type]):
-                if name in resources and resources[name].version == version:
-                    del resources[name]
-        return wanted
+    def _set_right(self, state: TypeState, resources: Mapping[str, Resource]) -> None:
+        """Hold what the client uses in place of what it rejected: that must not go out with the next list."""
+        held, ledger = self._held[state.type], state.ledger
+        for name in ledger.rejected.keys() & held.keys():
+            if name in resources and ledger.holds(name, resources[name].version):
+                held[name] = resources[name]
+            elif name not in resources and ledger.took_nothing(name):
+                del held[name]
+                if not self._untaken(state, name):
+                    ledger.forget(name)
 
-    def _can_do_without(self, state: TypeState, name: str) -> bool:
-        """Tell whether the client can have no older version, from this stream or another."""
-        return state.type not in FULL_STATE or (state.blank and state.ledger.only_one_sent(name))
+    def _taken(self, state: TypeState) -> dict[str, Resource]:
+        """Give everything subscribed to without what is withheld from the client, unless it asks for it."""
+        wanted = self._wanted(state)
+        withheld = {name for type_url, name in self.snapshot.replaced if type_url is state.type}
+        for name in withheld & wanted.keys() - state.due:
+            if self._untaken(state, name):
+                del wanted[name]
+        return wanted
 
     def _leaving_allowed(self, state: TypeState) -> bool:
         """Tell whether clusters may go: nothing new to send first, and the routes are settled."""
@@ -204,3 +210,8 @@ def _add_not_found(head: DiscoveryResponse, type_url: TypeUrl, name: str) -> Non
 def no_endpoints(name: str) -> Resource:
     """Say explicitly that a cluster has no endpoints."""
     return Resource.of(draft(TypeUrl.ENDPOINTS, name, ClusterLoadAssignment(cluster_name=name)))
+
+
+def _claims(request: DiscoveryRequest) -> dict[str, str]:
+    """Give what a client says it has as its stream begins: a version of all there is."""
+    return {WILDCARD: request.version_info} if request.version_info else {}

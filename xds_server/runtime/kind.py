@@ -1,34 +1,60 @@
-"""What clients of one kind made of what they were served, and so what the next of them is served.
+"""What clients of one kind made of what they were served, and so what the others of them are served.
 
-A resource that one client rejects and none of its kind accepts is replaced by the version that was accepted
-last, for all of them, until its content changes or somebody accepts it. So a bad resource reaches the clients
-that are there, which keep what they have, and none that comes later. One client alone can hold nothing back
-that another accepts.
+A version that a client rejects and none of its kind accepts is withheld: from those that rejected it, from
+those that come later, and from all once two nodes have rejected it. In its place goes the version accepted
+last, or a stand-in. Every now and then one client more is offered it, so that nobody who lies about it can
+hold it back for ever; and what one accepts goes to all that have not rejected it themselves.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from xds_server.model.problem import Code, Problem
+from xds_server.model.proxy import Group
 from xds_server.model.types import TypeUrl
-from xds_server.protocol import Answer
+from xds_server.model.withheld import Refused, Withheld
+from xds_server.protocol.subscription import WILDCARD
+from xds_server.runtime.accepted import Accepted, version_in
 from xds_server.runtime.latest import Latest
-from xds_server.snapshot import Resource, Snapshot, fall_back
+from xds_server.runtime.view import View
+from xds_server.snapshot import EMPTY, Key, Resource, Snapshot, can_fall_back, fall_back
 
-Key: TypeAlias = tuple[TypeUrl, str]
+FIRST_OFFER: Final = 10.0
+"""Seconds after which what one client alone rejected is offered to one that came later."""
 
+NEXT_OFFER: Final = 60.0
+"""Seconds after which it is offered to the next one."""
+
+MOST_REFUSED: Final = 256
+"""Rejected resources that a kind remembers; one client can name every resource there is."""
+
+_MOST_NODES: Final = 8
+_ENOUGH_NODES: Final = 2
+"""Nodes whose word counts against a version that nobody has accepted."""
+
+_MOST_SNAPSHOTS: Final = 64
 _SHOWN: Final = 200
 """How many characters of a client's error text a problem shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refusal:
-    """A version that a client rejected, and what it said."""
+    """A version that clients rejected: `errors` are their words, by node.
+
+    `turn` tells who came later. At `offer_at`, in Unix seconds, one client more is offered it.
+    """
 
     version: str
-    node: str
-    error: str
+    turn: int
+    offer_at: float
+    errors: dict[str, str] = field(default_factory=dict)
+    accepted: bool = False
+
+    @property
+    def condemned(self) -> bool:
+        """Whether it is withheld from all, as far as they have not accepted it themselves."""
+        return not self.accepted and len(self.errors) >= _ENOUGH_NODES
 
 
 class Kind:
@@ -36,121 +62,186 @@ class Kind:
 
     def __init__(self) -> None:
         self.snapshots: Latest[Snapshot] = Latest()
-        self._raw: Snapshot | None = None
-        self._own_sequence = False
-        """Whether the snapshots are numbered here: once they differ from the group's, those do not fit."""
-        self._accepted: dict[TypeUrl, dict[str, Resource]] = {type_url: {} for type_url in TypeUrl}
-        self._gone: set[Key] = set()
-        """What is accepted and in the newest snapshot no more."""
-        self._refused: dict[Key, Refusal] = {}
+        """What those are served who say nothing of what they make of it: clients that poll."""
+        self.refusals: dict[Key, Refusal] = {}
+        self.raw: Snapshot | None = None
+        self._accepted = Accepted()
+        self._views: dict[View, None] = {}
+        self._turn = 0
+        self._altered: dict[frozenset[tuple[Key, str]], Snapshot] = {}
+        """Snapshots with keys withheld, made once for all streams; each key with the version in its place."""
 
-    def publish(self, raw: Snapshot) -> bool:
-        """Take the newest snapshot of the group; tell whether what is served differs."""
-        before, self._raw = self._raw, raw
-        self._refused = {key: one for key, one in self._refused.items() if _version(raw, key) == one.version}
-        self._let_go(raw, before)
-        return self._serve()
+    # --- what is served ----------------------------------------------------------------------------------
 
-    def settle(self, answer: Answer, node: str) -> bool:
-        """Take what the client `node` made of a response; tell whether what is served differs now."""
-        if answer.error is None:
-            settled = self._accept(answer)
-        else:
-            settled = self._refuse(answer, Refusal("", node, answer.error))
-        return settled and self._serve()
+    def publish(self, raw: Snapshot) -> None:
+        """Take the newest snapshot of the group."""
+        before, self.raw = self.raw, raw
+        self._altered = {}
+        self.refusals = {
+            key: one for key, one in self.refusals.items() if version_in(raw, key) == one.version
+        }
+        self._accepted.let_go(raw, before)
+        for view in self._views:
+            view.forget_old(raw)
+        self.refresh()
 
-    def _accept(self, answer: Answer) -> bool:
-        accepted, cleared = self._accepted[answer.type], False
-        for name, resource in answer.resources.items():
-            if not self._newer(accepted.get(name), resource):
-                continue
-            accepted[name] = resource
-            # What is accepted may be what the rejected version, or one that leads here, falls back on.
-            cleared |= bool(self._refused)
-            refusal = self._refused.get((answer.type, name))
-            if refusal is not None and refusal.version == resource.version:
-                del self._refused[answer.type, name]
-        return cleared
+    def view(self, node: str) -> View:
+        """Give a stream of the client `node` its view of what is served; it has to be closed."""
+        self._turn += 1
+        view = View(self, node, self._turn)
+        self._views[view] = None
+        return view
 
-    def _newer(self, known: Resource | None, resource: Resource) -> bool:
-        """Tell whether an accepted resource is worth remembering: of this server, and not overtaken."""
-        if self._raw is None or known is resource:
-            return False
-        current = self._raw.sets[resource.type].by_name.get(resource.name)
-        if current is None:
-            return False
-        return known is None or known.version != current.version
+    def leave(self, view: View) -> None:
+        """Take a view that is closed."""
+        self._views.pop(view, None)
 
-    def _refuse(self, answer: Answer, refusal: Refusal) -> bool:
-        """Note what was at fault, unless somebody of this kind has accepted it."""
-        accepted, noted = self._accepted[answer.type], False
-        for name in answer.at_fault:
-            resource = answer.resources[name]
-            key, good = (answer.type, name), accepted.get(name)
-            if good is not None and good.version == resource.version:
-                continue
-            if self._raw is not None and _version(self._raw, key) == resource.version:
-                noted |= key not in self._refused
-                self._refused.setdefault(key, Refusal(resource.version, refusal.node, refusal.error))
-        return noted
+    def refresh(self) -> None:
+        """Serve everyone what they are to have now."""
+        if self.raw is None:
+            return
+        self.snapshots.publish(
+            self.without(frozenset(key for key, one in self.refusals.items() if not one.accepted))
+        )
+        for view in self._views:
+            view.refresh()
 
-    def _serve(self) -> bool:
-        raw, served = self._raw, self.snapshots.value
+    def without(self, keys: frozenset[Key]) -> Snapshot:
+        """Give the newest snapshot with these withheld, the same one to all who ask."""
+        if self.raw is None or not keys:
+            return self.raw or EMPTY
+        named = frozenset((key, "" if (good := self.good(key)) is None else good.version) for key in keys)
+        found = self._altered.get(named)
+        if found is None:
+            if len(self._altered) >= _MOST_SNAPSHOTS:
+                self._altered = {}
+            found = self._altered[named] = fall_back(self.raw, keys, self.good)
+        return found
+
+    def good(self, key: Key) -> Resource | None:
+        """Give the version of a resource to go back to: accepted last, and not the newest; None for none."""
+        return self._accepted.good(key, None if self.raw is None else version_in(self.raw, key))
+
+    def can_go_back(self, key: Key) -> bool:
+        """Tell whether there is such a version, and all that it needs."""
+        return self.raw is not None and can_fall_back(self.raw, key, self.good)
+
+    # --- what the views tell -----------------------------------------------------------------------------
+
+    def accept(self, resources: Mapping[str, Resource], type_url: TypeUrl, claims: Mapping[str, str]) -> bool:
+        """Take what a client accepted, or says it has; tell whether others are served something else now."""
+        raw, cleared = self.raw, False
         if raw is None:
             return False
-        self._own_sequence |= bool(self._refused)
-        if not self._own_sequence:
-            return self.snapshots.publish(raw)
-        refused = [one for key in self._refused if (one := raw.resource(*key)) is not None]
-        return self.snapshots.publish(fall_back(raw, refused, self._accepted, served or raw))
+        for resource in resources.values():
+            self._accepted.take(resource, raw)
+        everything = claims.get(WILDCARD) == raw.sets[type_url].version
+        for key, refusal in self.refusals.items():
+            if refusal.accepted or key[0] is not type_url:
+                continue
+            found, taken = raw.resource(*key), resources.get(key[1])
+            has = claims.get(key[1]) if taken is None else taken.version
+            if found is not None and (everything or has == refusal.version):
+                refusal.accepted = cleared = True
+                self._accepted.take(found, raw)
+        return cleared
 
-    def _let_go(self, raw: Snapshot, before: Snapshot | None) -> None:
-        """Forget what was accepted and is gone, but for what a version that may be served again needs."""
-        changed = None if before is None else raw.changed_since(before.sequence)
-        if changed is None:
-            changed = {type_url: frozenset(by_name) for type_url, by_name in self._accepted.items()}
-        self._gone.update((type_url, name) for type_url, names in changed.items() for name in names)
-        gone = self._gone = {
-            (type_url, name)
-            for type_url, name in self._gone
-            if name in self._accepted[type_url] and name not in raw.sets[type_url].by_name
-        }
-        if not gone:
-            return
-        for key in gone - self._needed(raw, gone):
-            del self._accepted[key[0]][key[1]]
+    def refuse(self, node: str, refused: Mapping[Key, tuple[str, str]], at: float) -> bool:
+        """Note versions that `node` rejects, each with its words; tell whether it changes what others get."""
+        told = False
+        for key, (version, error) in refused.items():
+            if self.raw is None or key[1] not in self.raw.sets[key[0]].by_name:
+                continue
+            if version_in(self.raw, key) != version:
+                continue
+            refusal = self.refusals.get(key)
+            if refusal is None:
+                if len(self.refusals) >= MOST_REFUSED:
+                    continue
+                refusal = Refusal(version, self._turn, at + FIRST_OFFER)
+                refusal.accepted = self._accepted.has(key, version)
+                self.refusals[key] = refusal
+            if node not in refusal.errors and len(refusal.errors) < _MOST_NODES:
+                refusal.errors[node] = error
+                told |= not refusal.accepted
+        return told
 
-    def _needed(self, raw: Snapshot, gone: set[Key]) -> set[Key]:
-        """Give what of the gone resources accepted versions lead to that are no longer the newest."""
-        waiting = [
-            resource
-            for type_url, by_name in self._accepted.items()
-            for name, resource in by_name.items()
-            if (type_url, name) not in gone and _version(raw, (type_url, name)) != resource.version
-        ]
-        needed: set[Key] = set()
-        while waiting:
-            for reference in waiting.pop().references:
-                key = (reference.type, reference.name)
-                if key in gone and key not in needed:
-                    needed.add(key)
-                    waiting.append(self._accepted[reference.type][reference.name])
-        return needed
+    def offer_again(self, at: float) -> None:
+        """Offer what is withheld to one client more that has not rejected it, where it is time."""
+        for one in self.refusals.values():
+            # The clock may have been set back.
+            one.offer_at = min(one.offer_at, at + NEXT_OFFER)
+        due = {key: one for key, one in self.refusals.items() if one.offer_at <= at}
+        for view in tuple(self._views) if due else ():
+            keys = [key for key, one in due.items() if view.waits_for(key, one)]
+            if keys:
+                view.let_through(keys)
+            for key in keys:
+                due.pop(key).offer_at = at + NEXT_OFFER
 
-    def problems(self) -> Iterator[Problem]:
-        """Tell what is rejected at present."""
-        for (type_url, name), refusal in self._refused.items():
-            known = name in self._accepted[type_url]
+    # --- what is told of it ------------------------------------------------------------------------------
+
+    def problems(self, origin: Callable[[TypeUrl, str], str]) -> Iterator[Problem]:
+        """Tell what is rejected at present, and accepted by nobody; `origin` names what has to be mended."""
+        for key, refusal in self.refusals.items():
+            if refusal.accepted:
+                continue
+            type_url, name = key
             served = (
-                "the last accepted version is served" if known else "there is no accepted version to serve"
+                "there is no accepted version to serve"
+                if self.good(key) is None
+                else "the last accepted version is served"
             )
+            node, error = next(iter(refusal.errors.items()))
             yield Problem(
                 code=Code.RESOURCE_REJECTED,
-                source=f"{type_url.short} {name}",
-                sentence=f"client {refusal.node!a} rejected it: {refusal.error[:_SHOWN]!a}; {served}",
+                source=origin(type_url, name),
+                sentence=f"client {node!a} rejected {type_url.short} {name}: {error[:_SHOWN]!a}; {served}",
             )
+        for view in self._views:
+            for type_url, error in view.rejects_all():
+                yield Problem(
+                    code=Code.RESOURCE_REJECTED,
+                    source=f"client {view.node!a}",
+                    sentence=f"it rejects every {type_url.short} it is sent: {error[:_SHOWN]!a}; "
+                    "others are served them all the same",
+                )
+
+    # --- across a restart --------------------------------------------------------------------------------
+
+    def withheld(self, group: Group, agent: str) -> Withheld | None:
+        """Give what has to be known of this kind after a restart; None where nothing is rejected."""
+        refused = {
+            key: one
+            for key, one in self.refusals.items()
+            if not one.accepted and key[0] is not TypeUrl.SECRET
+        }
+        if self.raw is None or not refused:
+            return None
+        return Withheld(
+            group=group,
+            agent=agent,
+            refused=tuple(
+                Refused(
+                    type=key[0],
+                    name=key[1],
+                    version=one.version,
+                    by=tuple(one.errors),
+                    error=next(iter(one.errors.values())),
+                )
+                for key, one in sorted(refused.items())
+            ),
+            kept=tuple(self._accepted.kept(sorted(refused), self.raw)),
+        )
+
+    def restore(self, withheld: Withheld, at: float) -> None:
+        """Take over what a process before this one knew, before the first snapshot is published."""
+        self._accepted.restore(withheld.kept)
+        for one in _bounded(withheld.refused):
+            errors = dict.fromkeys(one.by[:_MOST_NODES], one.error) or {"": one.error}
+            refusal = Refusal(one.version, 0, at + NEXT_OFFER, errors)
+            self.refusals[one.type, one.name] = refusal
 
 
-def _version(snapshot: Snapshot, key: Key) -> str | None:
-    resource = snapshot.resource(*key)
-    return None if resource is None else resource.version
+def _bounded(refused: Iterable[Refused]) -> list[Refused]:
+    return [one for one in refused if one.type is not TypeUrl.SECRET][:MOST_REFUSED]
