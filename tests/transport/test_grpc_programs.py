@@ -72,7 +72,7 @@ async def test_a_rejected_cluster_leaves_the_old_one_in_use(
 
     with caplog.at_level(logging.WARNING):
         rig.policy(user=LbPolicy.MAGLEV)
-        await eventually(rig.rejected, lambda found: found == ["Cluster user"])
+        await eventually(rig.rejected, lambda found: found == ['consul service "user"'])
     (logged,) = [record.fields for record in caplog.records if record.message == Event.XDS_NACK]
     assert (logged["node"], logged["type"], logged["resources"]) == ("caller-1", "Cluster", "user")
     assert "LB policy is not supported" in logged["error"]

@@ -67,6 +67,8 @@ async def test_a_client_that_is_gone_leaves_nothing(server, variant, caplog):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.shows("T-LM-03")
+@pytest.mark.case(118)
+@pytest.mark.case(118)
 async def test_a_client_that_does_not_read_is_left(variant):
     """It is ended after the write timeout; what it holds of ours fills its slot until it reads or goes."""
     limits = StreamLimits(write=0.3)
@@ -212,7 +214,7 @@ async def test_a_client_may_ask_for_much_but_not_for_everything(server, variant)
         for names in (["x" * 4096], [f"secret-{number}" for number in range(100_001)]):
             async with AdsClient(server.port, variant) as greedy:
                 code, details = await (await greedy.subscribe(SDS, *names)).end()
-            assert code is STATUS.INVALID_ARGUMENT
+            assert code is STATUS.RESOURCE_EXHAUSTED
             assert "of Secret" in details
         await other.ack(CDS).subscribe(EDS, "user").expect(EDS, "user")
 

@@ -4,11 +4,13 @@ This floor moves bytes and decides nothing about them. It parses requests, hands
 and writes what the machine gives out.
 """
 
+from xds_server.transport.admission import Caps
 from xds_server.transport.reception import StreamLimits
 from xds_server.transport.server import ConnectionOptions, PortTakenError, XdsServer, XdsServerOptions
 from xds_server.transport.tls import TlsFiles
 
 __all__ = [
+    "Caps",
     "ConnectionOptions",
     "PortTakenError",
     "StreamLimits",

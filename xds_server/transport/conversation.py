@@ -15,17 +15,35 @@ from xds_server import telemetry
 from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
 from xds_server.protocol import Answer, DeltaMachine, ProtocolError, Response, SotwMachine
+from xds_server.protocol.limits import check_request
+from xds_server.protocol.messages import ForeignNodeError, TooMuchError
+from xds_server.protocol.payload import check_payload
 from xds_server.runtime.fleet import Session
-from xds_server.runtime.kind import Kind
+from xds_server.runtime.view import View
 from xds_server.snapshot import Snapshot
 from xds_server.telemetry import Event, log
-from xds_server.transport.ending import End, refused
+from xds_server.transport.ending import End, RefusedError, refused
+from xds_server.transport.flow import Flow, FlowLimits
 from xds_server.transport.inbox import Heartbeat, Inbox
 
 _GRPC_RECEIVES: Final = 4 * 1024 * 1024
 """A gRPC client refuses larger messages unless it was told otherwise (P-111)."""
 
 _TYPE_NAMES: Final = {str(type_url): type_url.short for type_url in TypeUrl}
+
+
+_TOLD: Final = FlowLimits(burst=20, rate=0.5)
+"""How many rejections of one stream the log tells of at once, and a second from then on; all are counted."""
+
+_STATUSES: Final = {
+    TooMuchError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ForeignNodeError: grpc.StatusCode.PERMISSION_DENIED,
+}
+"""How a stream ends whose client breaks the protocol, where it is not INVALID_ARGUMENT."""
+
+
+def _refusal(error: ProtocolError) -> RefusedError:
+    return refused(_STATUSES.get(type(error), grpc.StatusCode.INVALID_ARGUMENT), str(error))
 
 
 class GoneError(Exception):
@@ -46,12 +64,15 @@ DELTA: Final = Variant(name="delta", request=DeltaDiscoveryRequest, machine=Delt
 
 
 def decode(variant: Variant, payload: bytes) -> Any:
-    """Give the request that bytes hold. Raises RefusedError where they hold none."""
+    """Give the request that bytes hold. Raises RefusedError where they hold none, or too large a one."""
     try:
+        check_payload(payload, variant.request)
         return variant.request.FromString(payload)
     except DecodeError:
         sentence = f"the message is not a {variant.request.DESCRIPTOR.name}"
         raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+    except ProtocolError as error:
+        raise _refusal(error) from None
 
 
 class Conversation:
@@ -65,7 +86,7 @@ class Conversation:
         self,
         variant: Variant,
         session: Session,
-        kind: Kind,
+        view: View,
         context: Any,
         *,
         heard: Callable[[Session], None],
@@ -74,11 +95,12 @@ class Conversation:
         self._variant = variant
         self._session = session
         self._machine = session.machine
-        self._kind = kind
+        self._view = view
         self._context = context
         self._heard = heard
         self._patience = patience
         self._pulse: asyncio.TimerHandle | None = None
+        self._rejections = Flow(_TOLD, time.monotonic())
 
     async def run(self, inbox: Inbox) -> End:
         """Take what comes into `inbox`, until it is an end; give that.
@@ -110,7 +132,7 @@ class Conversation:
                     await self._send(self._machine.heartbeats(at))
                 return
             case Snapshot():
-                self._machine.offer(item)
+                self._view.hand_over(self._machine)
             case bytes():
                 self._receive(decode(self._variant, item), at)
         await self._send(self._machine.outbox(at))
@@ -126,19 +148,20 @@ class Conversation:
     def _receive(self, request: Any, at: float) -> None:
         telemetry.REQUESTS.labels(self._variant.name, _TYPE_NAMES.get(request.type_url, "other")).inc()
         try:
+            check_request(request, self._session.proxy.id)
             answer = self._machine.receive(request, at)
         except ProtocolError as error:
-            raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+            raise _refusal(error) from None
         self._heard(self._session)
         if answer is not None:
             self._settle(answer)
 
     def _settle(self, answer: Answer) -> None:
-        """Let the kind know; what it serves from now on counts before anything else is sent."""
+        """Let the view know; what it serves from now on counts before anything else is sent."""
         if answer.rejected:
             self._log_rejection(answer)
-        if self._kind.settle(answer, self._session.proxy.id) and self._kind.snapshots.value is not None:
-            self._machine.offer(self._kind.snapshots.value)
+        self._view.settle(answer)
+        self._view.hand_over(self._machine)
 
     async def _send(self, responses: Iterable[Response]) -> None:
         for response in responses:
@@ -172,6 +195,9 @@ class Conversation:
 
     def _log_rejection(self, answer: Answer) -> None:
         telemetry.NACKS.labels(answer.type.short).inc()
+        if self._rejections.take(time.monotonic()):
+            # Who rejects without end fills no log.
+            return
         log(
             Event.XDS_NACK,
             logging.ERROR,

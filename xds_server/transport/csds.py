@@ -25,6 +25,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from xds_server.model.types import TypeUrl
 from xds_server.protocol import matching
 from xds_server.protocol.ledger import ResourceStatus, State
+from xds_server.protocol.messages import ProtocolError
+from xds_server.protocol.payload import check_payload
 from xds_server.runtime.fleet import Fleet, Session
 from xds_server.translate.packing import pack
 from xds_server.translate.render import redacted, unpack
@@ -91,11 +93,14 @@ class ClientStatus:
 
     async def _answer(self, message: bytes) -> bytes:
         try:
+            check_payload(message, ClientStatusRequest)
             request = ClientStatusRequest.FromString(message)
             matching.check(request.node_matchers)
         except DecodeError:
             sentence = "the message is not a ClientStatusRequest"
             raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+        except ProtocolError as error:
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         except matching.UnsupportedMatcherError as error:
             raise refused(grpc.StatusCode.UNIMPLEMENTED, str(error)) from None
         answer = _Answer(contents=not request.exclude_resource_contents)

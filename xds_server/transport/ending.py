@@ -15,6 +15,10 @@ class End:
 
 
 CLIENT_DONE: Final = End(status=grpc.StatusCode.OK)
+BUG: Final = End(
+    status=grpc.StatusCode.INTERNAL,
+    sentence="a bug in this server ended the stream; its log has a stream.failed that tells more",
+)
 
 
 class RefusedError(Exception):

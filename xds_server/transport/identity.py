@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import grpc
 from cryptography import x509
+
+from xds_server.transport.ending import refused
 
 _CERTIFICATE: Final = "x509_pem_cert"
 """The key under which gRPC gives the peer's certificate: `grpc_auth_context` in gRPC core."""
@@ -30,13 +33,19 @@ def identity_of(context: Mapping[str, Sequence[bytes]]) -> Identity | None:
     gRPC has verified the certificate against the CA. Its own `x509_subject_alternative_name` mixes DNS
     names, URIs and addresses, so the certificate is read here: the names are the DNS and URI entries of
     Subject Alternative Name (RFC 5280, 4.2.1.6), and the last path segment of SPIFFE ids (spiffe://DOMAIN/PATH).
+
+    Raises RefusedError where the certificate cannot be read: gRPC's library takes more than this one.
     """
     pem = context.get(_CERTIFICATE)
     if not pem:
         return None
-    certificate = x509.load_pem_x509_certificate(pem[0])
-    expires = certificate.not_valid_after_utc.timestamp()
-    return Identity(names=frozenset(_names(certificate)), expires=expires)
+    try:
+        certificate = x509.load_pem_x509_certificate(pem[0])
+        expires = certificate.not_valid_after_utc.timestamp()
+        return Identity(names=frozenset(_names(certificate)), expires=expires)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        sentence = "the client's certificate cannot be read; issue one that keeps to RFC 5280"
+        raise refused(grpc.StatusCode.UNAUTHENTICATED, sentence) from None
 
 
 def _names(certificate: x509.Certificate) -> set[str]:

@@ -13,7 +13,9 @@ import grpc
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest, LoadStatsResponse
 from google.protobuf.message import DecodeError
 
+from xds_server.protocol.messages import ProtocolError
 from xds_server.protocol.node import NodeError, proxy_of
+from xds_server.protocol.payload import check_payload
 from xds_server.runtime.load import Loads, Reporter
 from xds_server.translate.packing import duration
 from xds_server.transport.ending import refused
@@ -78,10 +80,13 @@ class _Conversation:
             sentence = f"the report is longer than {MOST_BYTES} bytes"
             raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence)
         try:
+            check_payload(message, LoadStatsRequest)
             request = LoadStatsRequest.FromString(message)
         except DecodeError:
             sentence = "the message is not a LoadStatsRequest"
             raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+        except ProtocolError as error:
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         if self._reporter is not None:
             self._reporter.report(request.cluster_stats, time.time())
             return None

@@ -1,10 +1,11 @@
 """How a client is received: it says who it is, is checked, waits for its turn, and then is conversed with."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -15,12 +16,16 @@ from xds_server.protocol.node import NodeError, proxy_of
 from xds_server.runtime.fleet import Fleet, Session, known_node
 from xds_server.runtime.kind import Kind
 from xds_server.runtime.pipeline import Pipeline, TooManyKindsError
+from xds_server.runtime.view import View
+from xds_server.snapshot import EMPTY
 from xds_server.telemetry import Event, log
-from xds_server.transport.admission import Admission, CrowdedError
+from xds_server.transport.admission import Admission, Caps, CrowdedError
 from xds_server.transport.conversation import DELTA, Conversation, Variant, decode
-from xds_server.transport.ending import End, RefusedError, refused
-from xds_server.transport.identity import Identity, identity_of, mismatch
+from xds_server.transport.ending import BUG, End, RefusedError, refused
+from xds_server.transport.flow import FlowLimits
+from xds_server.transport.identity import Identity, mismatch
 from xds_server.transport.inbox import Inbox
+from xds_server.transport.unanswered import AnswerLimits, answers_awaited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +33,32 @@ class StreamLimits:
     """What a stream may cost.
 
     Seconds it may wait: for its first request, for the first snapshot before it is refused, for one write to
-    be taken. Streams that may be open at once (P-112), and be opened in a second (P-115). Whether node.id has
-    to be a name of the client's certificate (P-116).
+    be taken. Streams that may be open at once (P-112), and be opened in a second (P-115). How fast it may ask
+    (P-122), and how long it may take to answer (P-123). Whether node.id has to be a name of the client's
+    certificate (P-116).
     """
 
-    first_request: float = 30.0
+    first_request: float = 5.0
     first_snapshot: float = 5.0
     write: float = 20.0
-    streams: int = 10_000
+    caps: Caps = field(default_factory=Caps)
     rate: float = 500.0
+    flow: FlowLimits = field(default_factory=FlowLimits)
+    answers: AnswerLimits = field(default_factory=AnswerLimits)
     match_node_id: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a method: how it speaks, of which type it is (None: of any), and gRPC's context."""
+    """One call of a method: how it speaks, of which type it is (None: of any), and gRPC's context.
+
+    `identity` is what the client's certificate says, if it has shown one.
+    """
 
     variant: Variant
     only: TypeUrl | None
     context: Any
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +93,9 @@ class Reception:
         log(Event.STREAM_OPENED, cluster=caller.proxy.cluster, **about)
         try:
             with self._joined(caller.proxy) as kind, _until_expiry(caller.identity, inbox):
-                session = await self._session(call, caller)
-                return await self._converse(call, session, kind, inbox)
+                await self._newest(caller.proxy)
+                with closing(kind.view(caller.proxy.id)) as view:
+                    return await self._converse(call, self._session(call, caller, view), view, inbox)
         finally:
             log(Event.STREAM_CLOSED, **about)
 
@@ -104,7 +117,7 @@ class Reception:
             proxy = proxy_of(node, delta=call.variant is DELTA)
         except NodeError as error:
             raise refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
-        identity = identity_of(call.context.auth_context())
+        identity = call.identity
         if identity is not None and identity.expires <= time.time():
             raise RefusedError(_expired(identity))
         if self._limits.match_node_id and (sentence := mismatch(identity, proxy.id)):
@@ -126,14 +139,17 @@ class Reception:
             sentence = "too many kinds of clients are connected to this server"
             raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None
 
-    async def _session(self, call: Call, caller: _Caller) -> Session:
+    async def _newest(self, proxy: Proxy) -> None:
         """Wait a little for the first sync; an empty answer would delete what the proxy has (P-013)."""
         try:
             async with asyncio.timeout(self._limits.first_snapshot):
-                snapshot = await self._pipeline.newest(caller.proxy)
+                await self._pipeline.newest(proxy)
         except TimeoutError:
             sentence = "the catalog was not read yet; try again, or another server"
             raise refused(grpc.StatusCode.UNAVAILABLE, sentence) from None
+
+    def _session(self, call: Call, caller: _Caller, view: View) -> Session:
+        snapshot = view.snapshots.value or EMPTY
         return Session(
             proxy=caller.proxy,
             variant=call.variant.name,
@@ -143,20 +159,22 @@ class Reception:
             node=caller.node,
         )
 
-    async def _converse(self, call: Call, session: Session, kind: Kind, inbox: Inbox) -> End:
+    async def _converse(self, call: Call, session: Session, view: View, inbox: Inbox) -> End:
         """Feed requests and snapshots to the stream until it ends."""
         conversation = Conversation(
             call.variant,
             session,
-            kind,
+            view,
             call.context,
             heard=self._fleet.heard,
             patience=self._limits.write,
         )
         self._fleet.enter(session)
+        answers = answers_awaited(session.machine, self._limits.answers, inbox)
         try:
-            async with _following(kind, inbox):
-                return await conversation.run(inbox)
+            with answers:
+                async with _following(view, inbox, session.peer):
+                    return await conversation.run(inbox)
         finally:
             self._fleet.leave(session)
 
@@ -182,9 +200,16 @@ def _expired(identity: Identity) -> End:
 
 
 @asynccontextmanager
-async def _following(kind: Kind, inbox: Inbox) -> AsyncIterator[None]:
-    """Put each newer snapshot into the inbox."""
-    following = asyncio.create_task(inbox.follow(kind.snapshots))
+async def _following(view: View, inbox: Inbox, peer: str) -> AsyncIterator[None]:
+    """Put each newer snapshot into the inbox; a stream that could not be told of any more is ended."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log(Event.STREAM_FAILED, logging.ERROR, peer=peer, exc_info=task.exception() or False)
+            inbox.end(BUG)
+
+    following = asyncio.create_task(inbox.follow(view.snapshots))
+    following.add_done_callback(ended)
     try:
         yield
     finally:

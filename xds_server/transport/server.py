@@ -12,6 +12,7 @@ from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.load import Loads
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.transport import csds, lrs
+from xds_server.transport.decoding import PlainErrors
 from xds_server.transport.reception import StreamLimits
 from xds_server.transport.services import SERVICES
 from xds_server.transport.streams import DiscoveryService
@@ -27,7 +28,8 @@ class ConnectionOptions:
     A ping goes out after `keepalive_time` without traffic, and the connection is dropped when no answer comes
     within `keepalive_timeout`: so a client that vanished is found out (P-114). The defaults are gRPC's and
     Envoy's usual values. A connection is closed at `age`, give or take a tenth (gRPC core draws it for each),
-    with `age_grace` for what is short (P-113). A request is at most `request_size` (P-110).
+    with `age_grace` for what is short (P-113). A request is at most `request_size` (P-110). A client has
+    `handshake` seconds for TLS and the first words of HTTP/2.
     """
 
     keepalive_time: float = 30.0
@@ -35,6 +37,7 @@ class ConnectionOptions:
     age: float = 1800.0
     age_grace: float = 1.0
     request_size: int = 16 * 1024 * 1024
+    handshake: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,9 @@ class XdsServer:
         self._status = csds.ClientStatus(fleet)
         self._loads = lrs.LoadReporting(loads)
         self._health = health.aio.HealthServicer()
-        self._server: Any = grpc.aio.server(options=_channel_arguments(options))
+        self._server: Any = grpc.aio.server(
+            interceptors=(PlainErrors(),), options=_channel_arguments(options)
+        )
         self._server.add_generic_rpc_handlers(
             (*self._discovery.handlers(), self._status.handler(), self._loads.handler())
         )
@@ -133,6 +138,11 @@ def _channel_arguments(options: XdsServerOptions) -> tuple[tuple[str, int], ...]
         ("grpc.max_send_message_length", -1),
         # A gRPC process has a stream for each of its targets, all on one connection; one too many would wait.
         ("grpc.max_concurrent_streams", 1_000),
+        # Headers of a call; nothing here reads any, and a token or a trace id has its place in 16 KiB.
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.absolute_max_metadata_size", 64 * 1024),
+        # Who connects and says nothing is gone after this, where gRPC waits two minutes.
+        ("grpc.server_handshake_timeout_ms", _milliseconds(connections.handshake)),
         # P-114, in both directions: a client's own pings are never taken for abuse.
         ("grpc.keepalive_time_ms", _milliseconds(connections.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _milliseconds(connections.keepalive_timeout)),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -12,9 +13,11 @@ from xds_server.model.types import TypeUrl
 from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.telemetry import Event, log
-from xds_server.transport.admission import Admission, CrowdedError
+from xds_server.transport.admission import Admission, CrowdedError, Origin, address_of
 from xds_server.transport.conversation import DELTA, SOTW, GoneError, Variant
-from xds_server.transport.ending import CLIENT_DONE, End, RefusedError
+from xds_server.transport.ending import BUG, CLIENT_DONE, End, RefusedError
+from xds_server.transport.flow import paced
+from xds_server.transport.identity import Identity, identity_of
 from xds_server.transport.inbox import Inbox
 from xds_server.transport.reception import Call, Reception, StreamLimits
 from xds_server.transport.services import SERVICES, Service
@@ -23,17 +26,14 @@ _DRAIN_STEP: Final = 0.01
 """Seconds between two streams that are sent away: no more than so many clients reconnect at a time."""
 
 _STOPPING: Final = End(status=grpc.StatusCode.UNAVAILABLE, sentence="this server is shutting down")
-_BUG: Final = End(
-    status=grpc.StatusCode.INTERNAL,
-    sentence="a bug in this server ended the stream; its log has a stream.failed that tells more",
-)
 
 
 class DiscoveryService:
     """Serves streams of every discovery service from the pipeline's snapshots."""
 
     def __init__(self, pipeline: Pipeline, fleet: Fleet, identifier: str, limits: StreamLimits) -> None:
-        self._admission = Admission(streams=limits.streams, rate=limits.rate)
+        self._limits = limits
+        self._admission = Admission(caps=limits.caps, rate=limits.rate)
         self._reception = Reception(pipeline, fleet, self._admission, identifier, limits)
         self._inboxes: set[Inbox] = set()
         self._stopping = False
@@ -76,13 +76,16 @@ class DiscoveryService:
         async def serve(_requests: Any, context: Any) -> None:
             call = Call(variant=variant, only=only, context=context)
             try:
+                call = replace(call, identity=identity_of(context.auth_context()))
                 # A stuck first response would take the metadata with it, and then no status could be sent.
                 await context.send_initial_metadata(())
-                with self._admission.slot():
+                with self._admission.slot(_origin(context.peer(), call.identity)):
                     # Its memory is held until the client has the status, and so is the slot.
                     await self._finish(call, await self._counted(call))
             except CrowdedError as error:
                 await self._finish(call, End(status=grpc.StatusCode.RESOURCE_EXHAUSTED, sentence=str(error)))
+            except RefusedError as error:
+                await self._finish(call, error.end)
             except grpc.aio.InternalError:
                 # The client is gone.
                 return
@@ -109,7 +112,7 @@ class DiscoveryService:
             return await self._serve(call)
         except Exception:  # noqa: BLE001 - whatever it is, the other streams go on
             log(Event.STREAM_FAILED, logging.ERROR, peer=call.context.peer(), exc_info=True)
-            return _BUG
+            return BUG
         finally:
             telemetry.STREAMS.labels(call.variant.name).dec()
 
@@ -124,7 +127,8 @@ class DiscoveryService:
         self._inboxes.add(inbox)
         try:
             async with asyncio.TaskGroup() as tasks:
-                reading = tasks.create_task(inbox.receive(call.context.read))
+                read = paced(call.context.read, self._limits.flow, inbox.end)
+                reading = tasks.create_task(inbox.receive(read))
                 try:
                     return await self._reception.receive(call, inbox)
                 except RefusedError as refusal:
@@ -135,3 +139,7 @@ class DiscoveryService:
                     reading.cancel()
         finally:
             self._inboxes.discard(inbox)
+
+
+def _origin(peer: str, identity: Identity | None) -> Origin:
+    return Origin(address=address_of(peer), identity=identity.names if identity else frozenset())

@@ -1,0 +1,86 @@
+"""Clients that neither accept nor reject what they are sent come back in the end (P-123).
+
+Changes of a type wait for the answer to the last of them, so such a client is sent nothing more of that type
+but what it asks for; that it lags is told elsewhere (`client.lagging`). A new stream begins with what the
+client has, and waits for nothing. An Envoy answers clusters once they are warm, and nothing while it is
+paused, so that the bounds are wide.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+from xds_server.model.types import TypeUrl
+from xds_server.protocol.machine import Machine
+from xds_server.transport.ending import End
+from xds_server.transport.inbox import Inbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLimits:
+    """Seconds for which a response may be unanswered, and how many responses of one type may be.
+
+    Each is remembered until it is answered, so their number is what a client costs that only asks.
+    """
+
+    seconds: float = 600.0
+    responses: int = 5_000
+
+    @property
+    def interval(self) -> float:
+        """How often to look, in seconds."""
+        return min(15.0, self.seconds / 4)
+
+
+class Unanswered:
+    """Watches one stream; times are seconds of a monotonic clock, so a clock that jumps ends nothing."""
+
+    def __init__(self, machine: Machine, limits: AnswerLimits) -> None:
+        self._machine = machine
+        self._limits = limits
+        self._oldest: dict[TypeUrl, tuple[str, float]] = {}
+        """Of each type the nonce that waits longest, and when it was first seen to wait."""
+
+    def look(self, now: float) -> End | None:
+        """Note what waits; give the end of a stream on which something waits for too long."""
+        for type_url, state in self._machine.types.items():
+            outstanding = state.ledger.outstanding
+            if len(outstanding) > self._limits.responses:
+                return _end(f"{self._limits.responses} responses of type {type_url.short}")
+            if self._waited(type_url, next(iter(outstanding), ""), now) >= self._limits.seconds:
+                return _end(f"a response of type {type_url.short} for {self._limits.seconds:g} s")
+        return None
+
+    def _waited(self, type_url: TypeUrl, nonce: str, now: float) -> float:
+        """Give for how long the response of a type that is the oldest has waited."""
+        known, since = self._oldest.get(type_url, ("", now))
+        if not nonce or known != nonce:
+            since = now
+        self._oldest[type_url] = (nonce, since)
+        return now - since
+
+
+def _end(what: str) -> End:
+    sentence = f"the client did not answer {what}; let it connect again"
+    return End(status=grpc.StatusCode.DEADLINE_EXCEEDED, sentence=sentence)
+
+
+@contextmanager
+def answers_awaited(machine: Machine, limits: AnswerLimits, inbox: Inbox) -> Iterator[None]:
+    """Look at a stream now and then for as long as the context is open; end it where it has to end."""
+    loop = asyncio.get_running_loop()
+    watch = Unanswered(machine, limits)
+
+    async def look() -> None:
+        while (end := watch.look(loop.time())) is None:  # noqa: ASYNC110 - nothing tells that time has passed
+            await asyncio.sleep(limits.interval)
+        inbox.end(end)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
