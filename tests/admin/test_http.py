@@ -114,13 +114,16 @@ async def test_readyz_in_full_has_a_line_for_each_source(client, standings):
 
 
 async def test_state_is_that_of_each_source(client, inputs, standings):
-    assert await (await client.get("/state")).json() == {"ready": False, "services": 0, "sources": []}
+    calm = {"held": 0, "holds": [], "operator": None}
+    nothing = {"ready": False, "services": 0, "sources": []}
+    assert await (await client.get("/state")).json() == {**nothing, **calm}
 
     standings.publish((STALE,))
     inputs.catalog.publish(catalog(a=1, b=2))
     await inputs.pipeline.snapshot.get()
 
     assert await (await client.get("/state")).json() == {
+        **calm,
         "ready": True,
         "services": 2,
         "sources": [

@@ -1,9 +1,13 @@
 import json
+from datetime import timedelta
 
 import pytest
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.config_source_pb2 import ApiConfigSource
+from envoy.extensions.config.validators.minimum_clusters.v3.minimum_clusters_pb2 import (
+    MinimumClustersValidator,
+)
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import SubjectAltNameMatcher
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from google.protobuf.json_format import ParseDict
@@ -169,6 +173,35 @@ def test_load_is_reported_where_that_is_asked_for():
     assert source.grpc_services[0].envoy_grpc.cluster_name == "xds_cluster"
 
 
+@pytest.mark.parametrize(
+    ("options", "bound"),
+    [
+        ((), 1),
+        (("--min-clusters", "7"), 7),
+        (("--min-clusters", "0"), None),
+        (("--gateway", "ingress"), None),
+        (("--gateway", "ingress", "--min-clusters", "2"), 2),
+    ],
+)
+def test_the_envoy_guards_its_clusters(options, bound):
+    found = []
+    for one in bootstrap(*options).dynamic_resources.ads_config.config_validators:
+        validator = MinimumClustersValidator()
+        assert one.typed_config.Unpack(validator)
+        found.append(validator.min_clusters_num)
+    assert found == ([] if bound is None else [bound])
+
+
+def test_a_fleet_does_not_come_back_all_at_once():
+    (service,) = bootstrap().dynamic_resources.ads_config.grpc_services
+    pauses = service.envoy_grpc.retry_policy.retry_back_off
+
+    assert (pauses.base_interval.ToTimedelta(), pauses.max_interval.ToTimedelta()) == (
+        timedelta(seconds=0.5),
+        timedelta(seconds=10),
+    )
+
+
 # --- gRPC ------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +278,7 @@ def test_a_locality_has_three_words_at_the_most():
         ("--admin-port", "19000"),
         ("--admin-address", "127.0.0.1"),
         ("--load-stats",),
+        ("--min-clusters", "1"),
         ("--tls-server-name", "xds", "--tls-ca", "ca"),
     ],
 )

@@ -23,6 +23,7 @@ def catalog(tmp_path):
     return path
 
 
+@pytest.mark.case(136)
 def test_a_port_that_is_taken_is_named_with_the_flag_for_another(catalog):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -13,6 +13,7 @@ from tests.rig.ports import free_port
 from tests.rig.server import XdsServer
 from tests.runtime.inputs import Inputs, catalog
 from xds_server.admin import AdminServer, Sources, application
+from xds_server.model.hold import Hold
 from xds_server.model.standing import Standing, State
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.load import Loads
@@ -27,7 +28,7 @@ def serve():
     """Run an admin port with these standings in a thread of its own; give its address."""
     ends = []
 
-    def start(*standings, ready=True, tls=None):
+    def start(*standings, ready=True, tls=None, holds=()):
         address, stop, running = [], threading.Event(), threading.Event()
 
         async def run():
@@ -36,6 +37,7 @@ def serve():
             if ready:
                 await inputs.pipeline.snapshot.get()
             sources = Sources(catalog=inputs.catalog, standings=Latest(standings))
+            sources.holders.append(lambda: holds)
             server = AdminServer(application(inputs.pipeline, Loads(), sources))
             address.append(f"127.0.0.1:{await server.start('127.0.0.1', 0, tls)}")
             running.set()
@@ -54,6 +56,22 @@ def serve():
     for stop, thread in ends:
         stop.set()
         thread.join()
+
+
+def test_what_guards_hold_is_listed_with_what_releases_it(serve):
+    hold = Hold(
+        guard="last-endpoint",
+        subject="user",
+        sentence='service "user" has no instance any more',
+        release="it ends when an instance is registered",
+        since=1_795_356_310.2,
+    )
+    result = xds_server("status", "--admin", serve(standing(), holds=(hold,)))
+
+    assert result.exit_code == 1
+    assert "last-endpoint/user" in result.stdout
+    assert 'service "user" has no instance any more' in result.stdout
+    assert "xds-server accept" in result.stdout
 
 
 def test_all_is_live(serve):
@@ -90,6 +108,9 @@ def test_json_is_what_the_admin_port_says(serve):
 
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {
+        "held": 0,
+        "holds": [],
+        "operator": None,
         "ready": True,
         "services": 2,
         "sources": [{"source": "consul dc1", "state": "stale", "reason": "Wait.", "since": 1_795_356_310.2}],

@@ -45,6 +45,7 @@ def test_a_burst_is_acted_on_at_its_beginning_and_when_it_is_quiet():
 
 
 @pytest.mark.shows("P-118", "T-CA-17")
+@pytest.mark.case(17)
 def test_a_burst_that_does_not_end_is_acted_on_after_the_bound():
     changes = [5.0 + 0.5 * number for number in range(60)]
 

@@ -1,11 +1,13 @@
 import asyncio
+import gc
 import itertools
 import logging
 
 import pytest
 
 from tests.runtime.clock import run
-from xds_server.runtime.supervise import supervise
+from xds_server import telemetry
+from xds_server.runtime.supervise import report_unawaited, supervise
 
 
 def starts(behaviours, until):
@@ -69,3 +71,47 @@ def test_a_failure_is_told_with_its_reason(caplog):
     (record,) = caplog.records
     assert record.fields == {"task": "worker", "error": "OSError('disk on fire')"}
     assert record.exc_info
+
+
+def failures(task):
+    return telemetry.REGISTRY.get_sample_value("xds_task_failures_total", {"task": task}) or 0
+
+
+def test_failures_are_counted_by_what_failed_not_by_what_it_was_about(caplog):
+    before = failures("follower")
+
+    async def fail():
+        raise OSError("no")
+
+    async def play():
+        task = asyncio.create_task(supervise("follower", fail, about="user"))
+        await asyncio.sleep(0.15)
+        task.cancel()
+
+    run(play())
+
+    assert failures("follower") == before + 2
+    assert caplog.records[0].fields["task"] == "follower user"
+
+
+async def test_what_fails_where_nobody_waits_is_told(caplog):
+    loop = asyncio.get_running_loop()
+    report_unawaited(loop)
+    before = failures("unawaited")
+
+    async def lost():
+        raise OSError("disk on fire")
+
+    task = asyncio.create_task(lost(), name="follower")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+    loop.call_soon(int, "ten")
+    await asyncio.sleep(0.01)
+
+    assert failures("unawaited") == before + 2
+    first, second = (record.fields for record in caplog.records)
+    assert first == {"task": "unawaited follower", "error": "OSError('disk on fire')"}
+    assert second["task"] == "unawaited callback"
+    assert "ValueError" in second["error"]

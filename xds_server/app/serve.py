@@ -1,7 +1,7 @@
 """The composition root: builds every part, connects them by one-slot cells, and runs them in one TaskGroup.
 
-source --Latest[Catalog]--> pipeline --Latest[Snapshot]--> streams --> Envoys
-                               ^ Latest[Policy], Latest[Secrets]
+source --Latest[Catalog]--> guards --Latest[Catalog]--> pipeline --Latest[Snapshot]--> streams --> Envoys
+                                                           ^ Latest[Policy], Latest[Secrets]
 """
 
 import asyncio
@@ -16,23 +16,35 @@ from pathlib import Path
 from typing import Final
 
 from xds_server import __version__, telemetry
-from xds_server.admin import AdminServer, Sources, application
+from xds_server.admin import AdminServer, Sources
 from xds_server.app import consul
+from xds_server.app.admin import admin_server, open_socket
+from xds_server.app.descriptors import Descriptors, raise_limit
+from xds_server.app.hangup import each, hangups
+from xds_server.app.last_good import LastGoodState
 from xds_server.consul.errors import ConsulError
 from xds_server.files import CatalogFileError, CatalogFileSource, SecretsSource, file_changes, read_catalog
+from xds_server.model.catalog import Catalog
 from xds_server.model.policy import Policy
 from xds_server.model.secret import Secrets
 from xds_server.model.standing import Standing, State
-from xds_server.runtime.debounce import Pace
+from xds_server.preflight import EnvoyCheck
+from xds_server.runtime.control import Control
 from xds_server.runtime.fleet import Fleet
+from xds_server.runtime.garbage import Collections
+from xds_server.runtime.guarding import Guarding
 from xds_server.runtime.interest import Interest
+from xds_server.runtime.lag import LoopLag
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.load import Loads
 from xds_server.runtime.pipeline import Pipeline
-from xds_server.runtime.supervise import supervise
-from xds_server.settings import ServerSettings, ServerTls, Settings, SettingsError
+from xds_server.runtime.supervise import report_unawaited, supervise
+from xds_server.runtime.truth import TruthMonitor
+from xds_server.runtime.vetting import Judge, Preflight
+from xds_server.settings import ServerSettings, ServerTls, Settings, SettingsError, XdsSettings
 from xds_server.telemetry import Event, log
 from xds_server.transport import (
+    Caps,
     ConnectionOptions,
     PortTakenError,
     StreamLimits,
@@ -58,18 +70,36 @@ async def serve(settings: Settings, reload: Loader) -> None:
     """
     telemetry.BUILD_INFO.labels(__version__).set(1)
     sources, policy, secrets, fleet = Sources(), Latest(settings.policy), Latest[Secrets](), Fleet()
-    pipeline = Pipeline(sources.catalog, policy, secrets, Pace())
+    last_good = LastGoodState(settings, sources)
+    await last_good.load()
+    believed, restored = Latest[Catalog](), last_good.catalog
+    guarding = Guarding(sources.catalog, policy, believed, settings.guards, restored, sources.standings)
+    pipeline = Pipeline(believed, policy, secrets, settings.pace, _preflight(settings))
+    guarding.add(pipeline)
+    pipeline.others.append(guarding.problems)
+    sources.holders.append(lambda: guarding.holds)
     secret_files = SecretsSource(settings.secret_files)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
+        "guards": guarding.run,
         "pipeline": pipeline.run,
         "catalog": _catalog_source(settings, sources, fleet.interest),
         "secrets": partial(secret_files.run, secrets),
         "settings": partial(_follow_settings, settings, policy, secret_files, reload),
+        "descriptors": Descriptors(raise_limit()).run,
     }
-    async with _servers(settings, pipeline, sources, fleet) as (xds, port), asyncio.TaskGroup() as tasks:
+    truth = TruthMonitor(fleet, lambda: pipeline.behind)
+    pipeline.others.append(truth.problems)
+    parts |= {"loop lag": LoopLag().run, "collections": Collections().run, "truth": truth.run}
+    report_unawaited(asyncio.get_running_loop())
+    control = Control(pipeline, guarding)
+    last_good.resume(pipeline, control, believed)
+    if last_good.is_wanted:
+        parts["last good"] = last_good.run
+    servers = _servers(settings, pipeline, sources, fleet, control)
+    async with servers as (xds, port), asyncio.TaskGroup() as tasks:
         itself = tasks.create_task(consul.stay_registered(settings, sources, port))
+        parts["xds"] = xds.run
         running = [tasks.create_task(supervise(name, run)) for name, run in parts.items()]
-        running.append(tasks.create_task(xds.run()))
         await _told_to_stop()
         log(Event.SERVER_STOPPING)
         # Nobody is to find this server any more who would have to leave it at once.
@@ -79,7 +109,14 @@ async def serve(settings: Settings, reload: Loader) -> None:
         await xds.drain()
         for task in running:
             task.cancel()
+        await last_good.finish()
     log(Event.SERVER_STOPPED)
+
+
+def _preflight(settings: Settings) -> tuple[Preflight, Judge] | None:
+    if settings.preflight is Preflight.OFF:
+        return None
+    return settings.preflight, EnvoyCheck(settings.envoy)
 
 
 # --- sources -------------------------------------------------------------------------------------------
@@ -109,15 +146,19 @@ async def _follow_settings(
     settings: Settings, policy: Latest[Policy], secrets: SecretsSource, reload: Loader
 ) -> None:
     """Take over a changed settings file: validate, then swap; a bad one leaves the old in force."""
-    if settings.file is None:
-        await asyncio.Event().wait()
-        return
-    async for _ in file_changes([settings.file]):
-        fresh = await asyncio.to_thread(_reload, reload, settings.file)
+    file = settings.file
+
+    async def take() -> None:
+        fresh = None if file is None else await asyncio.to_thread(_reload, reload, file)
         if fresh is not None:
-            log(Event.SETTINGS_RELOADED, file=settings.file, needs_restart=_needs_restart(settings, fresh))
+            log(Event.SETTINGS_RELOADED, file=file, needs_restart=_needs_restart(settings, fresh))
             secrets.use(fresh.secret_files)
             policy.publish(fresh.policy)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(each(hangups(), take))
+        if file is not None:
+            tasks.create_task(each(file_changes([file]), take))
 
 
 def _reload(reload: Loader, file: Path) -> Settings | None:
@@ -137,7 +178,19 @@ def _reload(reload: Loader, file: Path) -> Settings | None:
 
 def _needs_restart(old: Settings, new: Settings) -> str:
     """Name the settings that differ and take effect at the next start only."""
-    fixed = ("consul", "catalog_file", "xds", "admin", "log")
+    fixed = (
+        "consul",
+        "catalog_file",
+        "state_dir",
+        "state_max_age",
+        "xds",
+        "admin",
+        "log",
+        "preflight",
+        "envoy",
+        "guards",
+        "pace",
+    )
     changed = [name for name in fixed if getattr(old, name) != getattr(new, name)]
     if old.policy.hidden_services != new.policy.hidden_services:
         changed.append("hidden_services")
@@ -149,7 +202,7 @@ def _needs_restart(old: Settings, new: Settings) -> str:
 
 @contextlib.asynccontextmanager
 async def _servers(
-    settings: Settings, pipeline: Pipeline, sources: Sources, fleet: Fleet
+    settings: Settings, pipeline: Pipeline, sources: Sources, fleet: Fleet, control: Control
 ) -> AsyncIterator[tuple[XdsServer, int]]:
     """Listen on both ports for as long as the context is open; give the xDS server and its port."""
     tls = settings.xds.tls
@@ -158,23 +211,33 @@ async def _servers(
         port=settings.xds.port,
         tls=_tls_files(tls) if tls else None,
         identifier=f"xds-server/{__version__}",
-        limits=StreamLimits(streams=settings.xds.max_streams, match_node_id=settings.xds.match_node_id),
+        limits=_limits(settings.xds),
         connections=ConnectionOptions(
             age=settings.xds.max_connection_age, request_size=settings.xds.max_request_size
         ),
         drain=settings.xds.drain_time,
     )
     loads = Loads()
-    admin = AdminServer(application(pipeline, loads, sources))
+    admin = admin_server(pipeline, loads, sources, control, settings.admin)
     xds = XdsServer(pipeline, fleet, loads, options)
     try:
         admin_port = await _start_admin(admin, settings.admin)
+        await open_socket(admin, settings.admin, admin_port)
         xds_port = await _start_xds(xds, settings.xds)
         log(Event.SERVER_STARTED, version=__version__, xds_port=xds_port, admin_port=admin_port)
         yield xds, xds_port
     finally:
         await xds.stop(_GRACE)
         await admin.stop()
+
+
+def _limits(xds: XdsSettings) -> StreamLimits:
+    caps = Caps(
+        streams=xds.max_streams,
+        per_address=xds.max_streams_per_address,
+        per_identity=xds.max_streams_per_identity,
+    )
+    return StreamLimits(caps=caps, match_node_id=xds.match_node_id)
 
 
 async def _start_xds(server: XdsServer, settings: ServerSettings) -> int:

@@ -18,6 +18,9 @@ _COMMANDS: Final = {
     "render": ("render", "Print the xDS that a catalog file leads to; no network."),
     "config": ("config", "Check, show and describe the settings."),
     "status": ("status", "Show how far the catalog of a running server can be trusted."),
+    "freeze": ("freeze", "Go on serving what is served now; --release ends it."),
+    "rollback": ("rollback", "Serve what was served before."),
+    "accept": ("accept", "Release what a guard holds back."),
     "demo": ("demo", "Run Consul, Envoy, four services and this server on this machine."),
     "version": ("version", "Print the version."),
 }

@@ -18,6 +18,7 @@ _OF_ENVOY: Final = {
     "mode": "--mode",
     "load_stats": "--load-stats",
     "gateway": "--gateway",
+    "min_clusters": "--min-clusters",
     "tls_server_name": "--tls-server-name",
 }
 _WORDS_OF_LOCALITY: Final = 3
@@ -76,6 +77,12 @@ _WORDS_OF_LOCALITY: Final = 3
     metavar="SERVICE",
     help="The Envoy is an instance of this gateway service of Consul: it gets the gateway's listeners.",
 )
+@click.option(
+    "--min-clusters",
+    type=click.IntRange(0, 100_000),
+    help="The Envoy rejects an update that leaves fewer clusters, whoever sends it; 0: it takes any "
+    "[default: 1, or 0 with --gateway].",
+)
 @click.option("--tls-ca", metavar="FILE", help="CA that signed xds-server's certificate; switches TLS on.")
 @click.option(
     "--tls-server-name", metavar="NAME", help="Name in that certificate [default: the host of --xds]."
@@ -97,6 +104,7 @@ def bootstrap(  # noqa: PLR0913 - one for each option
     mode: str,
     load_stats: bool,
     gateway: str,
+    min_clusters: int | None,
     **tls: str | None,
 ) -> None:
     """Print the bootstrap of an Envoy, or with --grpc of a gRPC client or server, as JSON.
@@ -122,6 +130,8 @@ def bootstrap(  # noqa: PLR0913 - one for each option
         channel = _tls(tls, addresses[0][0])
         admin = {"admin_address": _ip(admin_address), "admin_port": admin_port}
         variant = {"delta": mode == "delta", "load_stats": load_stats, "gateway": _service(gateway)}
+        # A gateway that is closed has none, rightly.
+        variant["min_clusters"] = (0 if gateway else 1) if min_clusters is None else min_clusters
         shown = _envoy({**client, **admin, **variant, "tls": channel})
     click.echo(json.dumps(shown, indent=2))
 

@@ -17,6 +17,7 @@ from xds_server.cli.options import EXIT_FOUND, fail, load_settings, read_setting
     "--consul", metavar="URL", help="Consul agent [default: $CONSUL_HTTP_ADDR, else 127.0.0.1:8500]."
 )
 @click.option("--catalog", metavar="FILE", help="Read the catalog from a YAML file instead of Consul.")
+@click.option("--state-dir", metavar="DIR", help="Keep the last good catalog here [default: off].")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 @click.option("--log-form", type=click.Choice(["auto", "text", "json"]), help="[default: auto]")
 def serve(*, config: str | None, **flags: str | None) -> None:
