@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 ENVOY_MATRIX ?= 1.36 1.38 1.40
 # Modules are compiled when they are first imported: of the thousands installed, few ever are.
 PIP := $(BIN)/pip install -q --disable-pip-version-check --no-compile
+# Seconds of `make fuzz` for each kind of input.
+FUZZ ?= 60
 # Tests mostly wait for real programs, so there may be more of them at a time than processors.
 PARALLEL ?= -n 3 --dist worksteal
+SOAK ?= 600
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -51,6 +54,14 @@ test: setup consul lint ## Everything: style, types, floors, and the tests again
 .PHONY: test-faults
 test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong with Consul, under load (about ten minutes)
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/integration/faults $(TEST)
+
+.PHONY: fuzz
+fuzz: $(VENV)/installed envoy ## Look for input that does harm, FUZZ seconds for each kind; TARGET="pem" chooses
+	$(BIN)/python -m tests.fuzz $(FUZZ) $(TARGET)
+
+.PHONY: soak
+soak: $(VENV)/installed ## Churn for SOAK seconds (600), and tell whether memory, files and threads stay flat
+	$(BIN)/python -m tests.process.soak --seconds $(SOAK)
 
 .PHONY: test-envoy-matrix
 test-envoy-matrix: $(VENV)/installed consul ## The integration tests on each Envoy of ENVOY_MATRIX; TEST="-k tls" passes options

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.rig.marks import marked
 from tests.runtime.inputs import Inputs
 from xds_server import cli, telemetry
 from xds_server.admin import application
@@ -17,7 +18,17 @@ from xds_server.telemetry import Event
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-PAGES = ("protocol", "protocol-cases", "metrics", "events", "problems", "cli", "admin", "faults")
+PAGES = (
+    "protocol",
+    "protocol-cases",
+    "metrics",
+    "events",
+    "problems",
+    "cli",
+    "admin",
+    "faults",
+    "bad-inputs",
+)
 RULE = re.compile(r"\bP-[01]\d\d\b")
 CASE = re.compile(r"T-[A-Z]{2}-\d\d")
 NAMED = re.compile(r"`(test_\w+)`")
@@ -201,32 +212,7 @@ def test_every_rule_that_the_code_cites_is_on_the_page():
     assert cited <= {*rules_done(), *rules_left()}
 
 
-def marked() -> dict[str, set[str]]:
-    """Give the tests that are marked with each number of a rule or a case, one by one or with their file."""
-    found: dict[str, set[str]] = {}
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        module = ast.parse(path.read_text())
-        tests = [node for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        files = [node.value for node in module.body if isinstance(node, ast.Assign) and _marks_all(node)]
-        for test in (one for one in tests if one.name.startswith("test_")):
-            for number in numbers(*test.decorator_list, *files):
-                found.setdefault(number, set()).add(test.name)
-    return found
-
-
-def _marks_all(assignment: ast.Assign) -> bool:
-    return [getattr(target, "id", "") for target in assignment.targets] == ["pytestmark"]
-
-
-def numbers(*marks: ast.expr) -> Iterator[str]:
-    """Give the arguments of every `pytest.mark.shows`."""
-    for node in (node for mark in marks for node in ast.walk(mark)):
-        match node:
-            case ast.Call(func=ast.Attribute(attr="shows"), args=args):
-                yield from (ast.literal_eval(argument) for argument in args)
-
-
-MARKED = marked()
+MARKED = marked("shows")
 
 
 def test_the_module_and_the_test_of_every_rule_are_there():

@@ -25,9 +25,15 @@ class Event(StrEnum):
     SERVER_STOPPING = "server.stopping"
     SERVER_STOPPED = "server.stopped"
     TASK_FAILED = "task.failed"
+    LOOP_BLOCKED = "loop.blocked"
+    LOOP_UNBLOCKED = "loop.unblocked"
     CATALOG_SYNCED = "catalog.synced"
     CATALOG_FILE_RELOADED = "catalog.file_reloaded"
     CATALOG_FILE_REFUSED = "catalog.file_refused"
+    LAST_GOOD_LOADED = "last_good.loaded"
+    LAST_GOOD_REFUSED = "last_good.refused"
+    LAST_GOOD_KEPT = "last_good.kept"
+    LAST_GOOD_NOT_KEPT = "last_good.not_kept"
     CONSUL_CONNECTED = "consul.connected"
     CONSUL_UNREACHABLE = "consul.unreachable"
     CONSUL_ADDRESS_USED = "consul.address_used"
@@ -50,18 +56,35 @@ class Event(StrEnum):
     CONSUL_DATACENTER_BACK = "consul.datacenter_back"
     CONSUL_REGISTERED = "consul.registered"
     CONSUL_NOT_REGISTERED = "consul.not_registered"
+    FILES_SCARCE = "files.scarce"
+    FILES_ENOUGH = "files.enough"
     SETTINGS_RELOADED = "settings.reloaded"
     SETTINGS_REFUSED = "settings.refused"
     SECRET_RELOADED = "secret.reloaded"  # noqa: S105 - the name of an event
     SECRET_REFUSED = "secret.refused"  # noqa: S105 - the name of an event
+    CONTROL_FROZEN = "control.frozen"
+    CONTROL_THAWED = "control.thawed"
+    CONTROL_ROLLED_BACK = "control.rolled_back"
+    CONTROL_ACCEPTED = "control.accepted"
+    CONTROL_RESTORED = "control.restored"
+    CONTROL_REFUSED = "control.refused"
+    ADMIN_SOCKET_OPENED = "admin.socket_opened"
+    ADMIN_SOCKET_FAILED = "admin.socket_failed"
+    PREFLIGHT_FAILED = "preflight.failed"
+    PREFLIGHT_REFUSED = "preflight.refused"
+    GUARD_HELD = "guard.held"
+    GUARD_RELEASED = "guard.released"
     SNAPSHOT_PUBLISHED = "snapshot.published"
     SNAPSHOT_FAILED = "snapshot.failed"
+    SNAPSHOT_BEHIND = "snapshot.behind"
     STREAM_OPENED = "stream.opened"
     STREAM_CLOSED = "stream.closed"
     STREAM_REFUSED = "stream.refused"
     STREAM_FAILED = "stream.failed"
     RESPONSE_LARGE = "xds.response_large"
     XDS_NACK = "xds.nack"
+    CLIENT_LAGGING = "client.lagging"
+    CLIENT_CAUGHT_UP = "client.caught_up"
 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside each counter would double what is scraped
@@ -84,6 +107,12 @@ LARGE_RESPONSES: Final = Counter(
 STREAMS_REFUSED: Final = Counter(
     "xds_streams_refused", "Streams ended with an error, by gRPC status.", ["status"], registry=REGISTRY
 )
+STREAMS_NOT_ADMITTED: Final = Counter(
+    "xds_streams_not_admitted",
+    "New streams refused, by what there was too much of.",
+    ["reason"],
+    registry=REGISTRY,
+)
 NACKS: Final = Counter("xds_nacks", "Responses an xDS client rejected.", ["type"], registry=REGISTRY)
 SNAPSHOT_BUILDS: Final = Counter(
     "xds_snapshot_builds", "Snapshots built, by what came of it.", ["result"], registry=REGISTRY
@@ -97,8 +126,24 @@ SNAPSHOT_SECONDS: Final = Histogram(
 SNAPSHOT_RESOURCES: Final = Gauge(
     "xds_snapshot_resources", "Resources in the newest snapshot.", ["type"], registry=REGISTRY
 )
+PREFLIGHTS: Final = Counter(
+    "xds_preflights",
+    "Changes shown to an Envoy before the clients, by what it made of them.",
+    ["result"],
+    registry=REGISTRY,
+)
+PREFLIGHT_SECONDS: Final = Histogram(
+    "xds_preflight_seconds",
+    "Time from the question to the answer of the Envoy that is shown a change.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
 PROBLEMS: Final = Gauge("xds_problems", "Problems of what is served now.", ["code"], registry=REGISTRY)
+HOLDS: Final = Gauge("xds_holds", "What guards hold back, by guard.", ["guard"], registry=REGISTRY)
 READY: Final = Gauge("xds_ready", "1 once the first catalog was synced.", registry=REGISTRY)
+FROZEN: Final = Gauge(
+    "xds_frozen", "1 while an operator decides what is served: frozen, or rolled back.", registry=REGISTRY
+)
 CONSUL_WATCHES: Final = Gauge("xds_consul_watches", "Long polls to Consul that are open.", registry=REGISTRY)
 CONSUL_QUERIES: Final = Counter(
     "xds_consul_queries",
@@ -130,6 +175,20 @@ SOURCE_SINCE: Final = Gauge(
     ["source"],
     registry=REGISTRY,
 )
+LAST_GOOD_WRITES: Final = Counter(
+    "xds_last_good_writes",
+    "Writes of the file with the last good state, by what came of it.",
+    ["result"],
+    registry=REGISTRY,
+)
+LAST_GOOD_AT: Final = Gauge(
+    "xds_last_good_timestamp_seconds",
+    "When the last good state on disk was last known to be true, as a Unix time; 0 for none.",
+    registry=REGISTRY,
+)
+LAST_GOOD_BYTES: Final = Gauge(
+    "xds_last_good_bytes", "Size of the file with the last good state when it was written.", registry=REGISTRY
+)
 SETTINGS_RELOADS: Final = Counter(
     "xds_settings_reloads", "Reloads of the settings file, by what came of it.", ["result"], registry=REGISTRY
 )
@@ -139,13 +198,47 @@ CERTIFICATE_EXPIRY: Final = Gauge(
     ["secret"],
     registry=REGISTRY,
 )
+TASK_FAILURES: Final = Counter(
+    "xds_task_failures", "Failures of parts of the server, each started again.", ["task"], registry=REGISTRY
+)
+LOOP_LAG: Final = Histogram(
+    "xds_loop_lag_seconds",
+    "How much later than asked the event loop wakes a task.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    registry=REGISTRY,
+)
+LOOP_LAG_WORST: Final = Gauge(
+    "xds_loop_lag_worst_seconds", "The greatest lag of the event loop in the last minute.", registry=REGISTRY
+)
+LAGGING_CLIENTS: Final = Gauge(
+    "xds_lagging_clients", "Streams whose client does not take what it is sent.", registry=REGISTRY
+)
+CLIENT_LAG: Final = Gauge(
+    "xds_client_lag_seconds_max",
+    "For how long the client that lags most has not taken what it was sent.",
+    registry=REGISTRY,
+)
+SNAPSHOT_BEHIND: Final = Gauge(
+    "xds_snapshot_behind", "1 while what is served was made of something old.", registry=REGISTRY
+)
+COLLECTION_WORST: Final = Gauge(
+    "xds_collection_worst_seconds",
+    "The longest that Python's garbage collector has stopped this process.",
+    registry=REGISTRY,
+)
+FILES_OPEN: Final = Gauge("xds_open_files", "Open file descriptors, sockets among them.", registry=REGISTRY)
+FILES_LIMIT: Final = Gauge(
+    "xds_max_files", "File descriptors that this process may have open.", registry=REGISTRY
+)
 BUILD_INFO: Final = Gauge("xds_build_info", "1, with the version as a label.", ["version"], registry=REGISTRY)
 
 
-def log(event: Event, level: int = logging.INFO, *, exc_info: bool = False, **fields: Any) -> None:
+def log(
+    event: Event, level: int = logging.INFO, *, exc_info: bool | BaseException = False, **fields: Any
+) -> None:
     """Write one event with its fields (any values; their `str` is shown). Never pass key material.
 
-    With `exc_info` the traceback of the exception being handled goes with it.
+    With `exc_info` the traceback of the exception being handled, or of the one given, goes with it.
     """
     _LOGGER.log(level, event.value, exc_info=exc_info, extra={"fields": fields})
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-_DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data"
 
 
 def recorded_body(name: str) -> Any:
     """Give the body of a recorded answer, parsed."""
-    return json.loads((_DATA / f"{name}.json").read_text())["body"]
+    return json.loads((DATA / f"{name}.json").read_text())["body"]
 
 
 def recorded(name: str) -> bytes:

@@ -305,7 +305,7 @@ async def test_a_route_takes_a_whole_grpc_service_or_one_method(world):
 async def test_a_service_that_goes_fails_calls_until_it_is_back(world):
     await instance(world, "user")
     await instance(world, "order")
-    server = await world.start_server(SETTINGS)
+    server = await world.start_server(SETTINGS | {"guards": {"remove_clusters_after": "0s"}})
     caller = await program(world)
     # A name with a port is no more than its routes, which SotW cannot take away: there the cluster is gone.
     gone = {"xds:///user": "LDS resource user", "xds:///user:50051": "CDS resource user"}

@@ -1,5 +1,9 @@
+import asyncio
+
 import pytest
 
+from tests.bad_inputs.case import FINE
+from tests.bad_inputs.table import CASES
 from tests.rig.eventually import eventually
 
 pytestmark = pytest.mark.integration
@@ -80,3 +84,57 @@ async def register(world, service, service_id, address, port, *, weight=1):
 
 def unnamed(wanted, problems):
     return {name for name in wanted if not any(name in problem["source"] for problem in problems)}
+
+
+async def test_the_whole_catalogue_of_bad_input_at_once(delta_world, record_property):
+    """Cases 1 to 64, as far as this Consul takes them.
+
+    Not in it: what depends on our own addresses, and a check that prints megabytes.
+    """
+    world = delta_world
+    await world.instance("user")
+    await world.start()
+    cases = [case for case in CASES if not case.alone and case.number not in (10, 35, 39, 61, 64)]
+    async with world.load("user") as user:
+        await user.more(20)
+        rows = [row for case in cases for name, rows in case.listed.items() for row in rows]
+        taken = await register_rows(world, rows)
+        record_property("taken", f"{taken} of {len(rows)}")
+        assert taken > len(rows) / 2
+        await world.instance("late")
+        await eventually(lambda: world.get("late"), lambda answer: answer.body == "late", within=60.0)
+        served = {}
+        for name, found in ((name, found) for case in cases for name, found in case.served.items()):
+            served.setdefault(name, {FINE}).update(one.split()[0] for one in found)
+        clusters = await eventually(
+            world.envoy.clusters, lambda found: {"case-20", "case-38", "case-62"} <= found.keys(), within=60.0
+        )
+        await user.more(20)
+    record_property("clusters", len(clusters))
+    assert not user.failures
+    assert set(clusters) <= {"user", "late", "good", "xds_cluster", *served}
+    for name in clusters.keys() & served.keys():
+        assert set(clusters[name]) <= served[name], name
+    await world.envoy.updates()
+    assert (await world.server.metrics()).total("xds_nacks_total") == 0
+
+
+async def register_rows(world, rows):
+    """Register what Consul takes of these rows, a few at a time, and give how many those are.
+
+    Each has an id of its own: Consul would take the second of one id for the first with another name.
+    """
+    several = asyncio.Semaphore(8)
+
+    async def one(number, row):
+        service = {**(row.get("Service") or {}), "ID": f"{number}"}
+        body = {**(row.get("Node") or {}), "Service": service, "Checks": row.get("Checks")}
+        body.pop("Datacenter", None)
+        async with several:
+            try:
+                await world.consul.put("/v1/catalog/register", body)
+            except RuntimeError:
+                return False
+        return True
+
+    return sum(await asyncio.gather(*(one(*each) for each in enumerate(rows))))

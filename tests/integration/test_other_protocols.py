@@ -23,9 +23,9 @@ async def test_a_tcp_listener_passes_connections_to_a_tcp_service(world):
         assert (await world.get("db")).status == 503
         # The service goes, and the listener with it; it comes back, and so does the listener.
         await world.consul.deregister(f"db-{db_port}")
-        await eventually(world.envoy.clusters, lambda clusters: "db" not in clusters)
-        problems = await world.server.problems()
-        assert "listener-unknown-service" in {problem["code"] for problem in problems}
+        await eventually(world.server.problems, _lacks_a_service)
+        # Its cluster outlives it, with nothing in it.
+        assert await eventually(lambda: world.envoy.hosts("db"), lambda hosts: not hosts) == {}
         await world.consul.register("db", port=db_port)
         await eventually(lambda: echoed(port))
         writer.close()
@@ -93,3 +93,7 @@ async def grpc_echo():
         yield port
     finally:
         await server.stop(None)
+
+
+def _lacks_a_service(problems):
+    return "listener-unknown-service" in {problem["code"] for problem in problems}

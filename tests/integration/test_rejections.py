@@ -1,7 +1,6 @@
 """What a real Envoy rejects, what it makes of the rest, and what happens next."""
 
-from dataclasses import replace
-from types import MappingProxyType
+import asyncio
 
 import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -9,10 +8,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from tests.rig.conversation import Rule
 from tests.rig.eventually import eventually
+from tests.rig.meddling import meddling, unloadable, without_metadata
 from tests.rig.xds_messages import Request, Response
 from xds_server import telemetry
+from xds_server.model.problem import Code
 from xds_server.model.types import TypeUrl
-from xds_server.runtime import pipeline
+from xds_server.protocol import machine
 from xds_server.translate.packing import draft
 
 pytestmark = pytest.mark.integration
@@ -20,21 +21,7 @@ pytestmark = pytest.mark.integration
 CDS = TypeUrl.CLUSTER
 
 
-class Meddling(pipeline.Translator):
-    """Adds resources by hand, past everything that would keep a bad one from being made."""
-
-    added = ()
-
-    def translate(self, *inputs):
-        translation = super().translate(*inputs)
-        drafts = dict(translation.drafts)
-        for one in type(self).added:
-            drafts[one.type] = (*drafts[one.type], one)
-        return replace(translation, drafts=MappingProxyType(drafts))
-
-
-BAD = draft(CDS, "bad", Cluster(name="bad", type=Cluster.EDS))
-"""Passes Envoy's field rules, so that the clusters beside it are looked at; but it says not where to ask."""
+BAD = unloadable("bad")
 
 MENDED = draft(CDS, "bad", Cluster(name="bad", type=Cluster.STATIC))
 
@@ -42,16 +29,7 @@ MENDED = draft(CDS, "bad", Cluster(name="bad", type=Cluster.STATIC))
 @pytest.fixture
 def meddle(monkeypatch, near):
     """Add to what is served from the next change on; that change is published, too."""
-    monkeypatch.setattr(Meddling, "added", ())
-    lines = near.inputs.pipeline._lines
-
-    def add(*drafts):
-        monkeypatch.setattr(Meddling, "added", drafts)
-
-    for line in lines.values():
-        line.translator.__class__ = Meddling
-    monkeypatch.setattr(pipeline, "Translator", Meddling)
-    return add
+    return meddling(monkeypatch, near.inputs.pipeline)
 
 
 def refusals(near):
@@ -122,14 +100,14 @@ async def test_what_was_rejected_is_replaced_by_what_was_accepted_for_all_that_c
     user, order = await near.upstream("user"), await near.upstream("order")
     meddle(MENDED)
     near.feed(user=[user.port])
-    await near.start_envoy(amend=alike)
+    await near.start_envoy(amend=without_metadata)
     meddle(BAD)
     near.feed(user=[user.port], order=[order.port])
     await eventually(lambda: refusals(near))
     await eventually(lambda: near.get("order"), lambda answer: answer.body == "order")
     first = near.recorder.streams()[0]
     assert len({one.items["bad"].version for one in sent(first, CDS) if "bad" in one.items}) == 2
-    await near.start_envoy(node="edge-2", amend=alike)
+    await near.start_envoy(node="edge-2", amend=without_metadata)
     second = near.recorder.streams()[1]
     (clusters,) = sent(second, CDS)
     assert clusters.items["bad"].version == sent(first, CDS)[0].items["bad"].version
@@ -137,9 +115,61 @@ async def test_what_was_rejected_is_replaced_by_what_was_accepted_for_all_that_c
     assert not [one for one in second.events if isinstance(one, Request) and one.error]
 
 
-def alike(config):
-    """Let the Envoys not tell their admin ports, by which they would be of two groups."""
-    del config["node"]["metadata"]
+THIRTY = [f"s{number:02}" for number in range(30)]
+
+
+@pytest.mark.shows("P-030", "P-031", "T-OR-21")
+async def test_one_bad_cluster_among_thirty_new_ones(near, meddle, record_property):
+    user = await near.upstream("user")
+    near.feed(user=[user.port])
+    await near.start_envoy(amend=without_metadata)
+    meddle(unloadable("s17"))
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    near.feed(user=[user.port], **{name: [user.port] for name in THIRTY})
+    good = {"xds_cluster", "user", *THIRTY} - {"s17"}
+    await eventually(near.envoy.clusters, lambda found: good <= found.keys())
+    record_property("converged_after_s", round(loop.time() - started, 2))
+    # Those that come later get all but that one, at once and without a word.
+    second = await near.start_envoy(node="edge-2", amend=without_metadata)
+    assert good <= (await second.clusters()).keys()
+    assert await second.stat("cluster_manager.cds.update_rejected") == 0
+    (problem,) = rejections(near)
+    assert problem.source == 'consul service "s17"'
+    assert "edge-1" in problem.sentence
+    near.recorder.excuse("what was in bad company is sent once more", Rule.REJECTED, Rule.NEED)
+    near.recorder.excuse("a rejected cluster does not hold up routes (P-097)", Rule.ROUTES)
+    responses = sent(near.recorder.streams()[0], CDS)
+    record_property("responses", len(responses) - 1)
+    assert len(responses) - 1 <= 3
+
+
+@pytest.mark.shows("P-030", "P-031", "T-OR-21")
+async def test_two_bad_clusters_are_found_without_a_word_of_their_names(
+    near, meddle, monkeypatch, record_property
+):
+    monkeypatch.setattr(machine, "named_by", lambda *_: frozenset())
+    user = await near.upstream("user")
+    near.feed(user=[user.port])
+    await near.start_envoy(amend=without_metadata)
+    bad = {"s05", "s23"}
+    meddle(*map(unloadable, sorted(bad)))
+    near.feed(user=[user.port], **{name: [user.port] for name in THIRTY})
+    good = {"xds_cluster", "user", *THIRTY} - bad
+    await eventually(near.envoy.clusters, lambda found: good <= found.keys())
+    sources = {f'consul service "{name}"' for name in bad}
+    await eventually(lambda: {one.source for one in rejections(near)}, lambda found: found == sources)
+    near.recorder.excuse("what was in bad company is sent once more", Rule.REJECTED, Rule.NEED)
+    near.recorder.excuse("a rejected cluster does not hold up routes (P-097)", Rule.ROUTES)
+    responses = sent(near.recorder.streams()[0], CDS)
+    record_property("responses", len(responses) - 1)
+    assert len(responses) - 1 <= 2 * 2 * 5 + 3
+    second = await near.start_envoy(node="edge-2", amend=without_metadata)
+    assert good <= (await second.clusters()).keys()
+
+
+def rejections(near):
+    return [one for one in near.inputs.pipeline.problems if one.code is Code.RESOURCE_REJECTED]
 
 
 def sent(stream, type_url):

@@ -43,7 +43,7 @@ def polling(admin_port: int) -> Any:
 async def test_an_envoy_that_polls_follows_the_catalog(delta_world, record_property):
     world = delta_world
     await world.instance("user")
-    await world.start_server()
+    await world.start_server({"guards": {"remove_clusters_after": "0s"}})
     envoy = await world.start_envoy(amend=polling(world.server.admin_port))
     await world.serving("user", "user")
 

@@ -58,9 +58,11 @@ class Envoy:
         mode: str,
         node: str = "edge-1",
         amend: Callable[[dict[str, Any]], None] | None = None,
+        admin_port: int | None = None,
         **options: Any,
     ) -> None:
-        self.admin_port = free_port()
+        self.admin_port = admin_port or free_port()
+        self.flags = _FLAGS
         self._options = BootstrapOptions(
             id=node,
             cluster="edge",
@@ -91,7 +93,7 @@ class Envoy:
         self._bootstrap.write_text(json.dumps(config))
         self._admin = aiohttp.ClientSession(f"http://127.0.0.1:{self.admin_port}")
         await self.process.start(
-            [str(find_envoy()), "-c", str(self._bootstrap), "--concurrency", "1", *_FLAGS]
+            [str(find_envoy()), "-c", str(self._bootstrap), "--concurrency", "1", *self.flags]
         )
         if live_within is not None:
             await self.live(live_within)

@@ -51,6 +51,8 @@ class XdsServer:
         self.settings_file = directory / f"{name}.yaml"
         # No setting of the machine's own environment may reach the server under test.
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("CONSUL_", "XDS_"))}
+        # The admin socket is not to be left in /tmp by a server that is killed.
+        clean["XDG_RUNTIME_DIR"] = str(directory)
         self.process = Process(directory / f"{name}.log", clean)
         self._source = source
         self._admin: aiohttp.ClientSession | None = None
@@ -86,14 +88,14 @@ class XdsServer:
     ) -> None:
         await self.stop()
 
-    async def start(self, *, ready_within: float | None = 15.0) -> None:
+    async def start(self, *, ready_within: float | None = 60.0) -> None:
         """Start it and wait until it has a snapshot; with `ready_within=None` only until it listens."""
         if self._admin is None:
             self._admin = aiohttp.ClientSession(f"http://127.0.0.1:{self.admin_port}")
         await self.process.start(self.command())
         path = "/healthz" if ready_within is None else "/readyz"
         try:
-            await eventually(lambda: self.status(path), (200).__eq__, within=ready_within or 15.0, every=0.01)
+            await eventually(lambda: self.status(path), (200).__eq__, within=ready_within or 60.0, every=0.01)
         except AssertionError as error:
             raise AssertionError(f"xds-server: {error}; its log: {self.process.output[-3000:]}") from None
 

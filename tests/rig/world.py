@@ -43,6 +43,8 @@ class World:
         self.server: XdsServer
         self.envoy: Envoy
         self.envoys: list[Envoy] = []
+        self.kind_of_server: type[XdsServer] = XdsServer
+        self.kind_of_envoy: Any = Envoy
         self.failed = False
         """Whether the test has failed already, so that nothing more is to be said of it."""
         self.stack = contextlib.AsyncExitStack()
@@ -95,12 +97,14 @@ class World:
         *,
         consul_port: int | None = None,
         name: str = "xds-server",
-        ready_within: float = 15.0,
+        ready_within: float = 60.0,
     ) -> XdsServer:
         """Start a server on the settings; `consul_port` is another way to Consul than the direct one."""
         scheme = self.consul.address.partition(":")[0]
         source = f"{scheme}://127.0.0.1:{consul_port or self.consul.http_port}"
-        self.server = XdsServer(self.directory, ("--consul", source), self.settings(settings), name=name)
+        self.server = self.kind_of_server(
+            self.directory, ("--consul", source), self.settings(settings), name=name
+        )
         # One that does not come up has to go away, too.
         self.stack.push_async_callback(self.server.stop)
         await self.server.start(ready_within=ready_within)
@@ -115,7 +119,7 @@ class World:
         if options.get("tls") is not None:
             self.recorder.excuse("the channel is encrypted", Rule.READABLE)
         given = {"mode": self.mode, **options, "servers": [await self.recorder.tap(one) for one in servers]}
-        self.envoy = Envoy(self.directory, **given)
+        self.envoy = self.kind_of_envoy(self.directory, **given)
         self.envoys.append(self.envoy)
         self.stack.push_async_callback(self.envoy.stop)
         await self.envoy.start()

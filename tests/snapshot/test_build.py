@@ -1,7 +1,11 @@
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Final
 
 import pytest
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.route.v3.route_components_pb2 import VirtualHost
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +14,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.snapshot.snapshot import RECENT_CHANGES, set_version
 from xds_server.translate import Draft
+from xds_server.translate.packing import draft
 
 # Name to content, for each of two types.
 Content = Mapping[TypeUrl, Mapping[str, bytes]]
@@ -21,6 +26,13 @@ contents = st.fixed_dictionaries(
     }
 )
 
+MADE: Final = {
+    TypeUrl.CLUSTER: lambda name, content: Cluster(name=name, alt_stat_name=content),
+    TypeUrl.ROUTES: lambda name, content: RouteConfiguration(
+        name=name, virtual_hosts=[VirtualHost(name=content, domains=["*"])]
+    ),
+}
+
 PROBLEM = Problem(code=Code.ENDPOINT_PORT, source="user-1", sentence="has no port")
 
 
@@ -28,7 +40,7 @@ def drafts(content: Content) -> dict[TypeUrl, list[Draft]]:
     # Bytes of their own each time: equal content is to be found by what it is, not by where it lies.
     return {
         type_url: [
-            Draft(type=type_url, name=name, packed=b"content " + packed) for name, packed in by_name.items()
+            draft(type_url, name, MADE[type_url](name, packed.decode())) for name, packed in by_name.items()
         ]
         for type_url, by_name in content.items()
     }

@@ -51,7 +51,7 @@ class Datacenters:
             group.create_task(self._own.run(run.own, run.standings))
             for name, source in self._remotes.sources.items():
                 watch = partial(source.run, cells[name], run.standings)
-                group.create_task(supervise(f"consul datacenter {name}", watch))
+                group.create_task(supervise("consul datacenter", watch, about=name))
             group.create_task(run.follow())
 
 

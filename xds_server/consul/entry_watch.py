@@ -89,7 +89,7 @@ class EntryWatch:
         for kind in Kind:
             group.create_task(supervise(f"consul config {kind}", partial(self._watch, kind)))
         for number in range(_READERS):
-            group.create_task(supervise(f"consul chains {number}", self._reads.run))
+            group.create_task(supervise("consul chains", self._reads.run, about=str(number)))
         group.create_task(supervise("consul chains in turn", self._sweep))
 
     def give_up(self, why: str) -> None:

@@ -62,7 +62,7 @@ class Services:
     def start(self) -> None:
         """Start those who read what falls due."""
         for number in range(MOST_READS):
-            self._group.create_task(supervise(f"consul reads {number}", self._reads.run))
+            self._group.create_task(supervise("consul reads", self._reads.run, about=str(number)))
         self._group.create_task(supervise("consul sweep", self._sweep))
 
     def follow(self, names: frozenset[str]) -> None:
@@ -108,7 +108,7 @@ class Services:
         for name in self._following.start():
             self._due.forget(name)
             self._watches[name] = self._group.create_task(
-                supervise(f"consul service {name}", partial(self._watch, name))
+                supervise("consul service", partial(self._watch, name), about=name)
             )
         self._count()
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificates
 
 from xds_server.model.secret import Secret, SecretFiles
 from xds_server.reading import UnreadableFileError, read_bounded
@@ -91,9 +91,12 @@ def _read(path: str, limit: int) -> bytes:
 def _certificates(path: str, limit: int) -> list[Certificate]:
     data = _read(path, limit)
     try:
-        return load_pem_x509_certificates(data)
-    except ValueError:
+        found = load_pem_x509_certificates(data)
+        # Not all of a certificate is parsed before it is asked for.
+        _ = [(one.not_valid_before_utc, one.not_valid_after_utc) for one in found]
+    except (ValueError, InvalidVersion):
         raise SecretError(f"{path} holds no certificate in PEM form, or a damaged one") from None
+    return found
 
 
 def _private_key(path: str) -> _Key:
@@ -120,9 +123,15 @@ def _private_key(path: str) -> _Key:
 
 def _check_pair(chain: Sequence[Certificate], key: _Key, files: SecretFiles) -> None:
     public = key.public_key()
-    if chain[0].public_key() == public:
+    try:
+        matches = [certificate.public_key() == public for certificate in chain]
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SecretError(
+            f"a certificate in {files.cert_file} has a public key that is damaged, or of an unknown kind"
+        ) from None
+    if matches[0]:
         return
-    if any(certificate.public_key() == public for certificate in chain):
+    if any(matches):
         raise SecretError(
             f"{files.cert_file} does not begin with the certificate of the key; put the leaf first"
         )

@@ -93,10 +93,14 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service and its instances, sorted by node and id."""
+    """A service and its instances, sorted by node and id.
+
+    One that has `departed` is not there any more: its instances tell what it was, and none is an endpoint.
+    """
 
     name: str
     instances: tuple[Instance, ...] = ()
+    departed: bool = False
 
     @classmethod
     def of(cls, name: str, instances: Iterable[Instance]) -> "Service":

@@ -130,6 +130,14 @@ class Hostnames(StrEnum):
     RESOLVE = "resolve"
 
 
+class LastEndpoint(StrEnum):
+    """What becomes of a service that loses its last instance: published, or its last ones stay on."""
+
+    PUBLISH = "publish"
+    HOLD = "hold"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamFiles:
     """TLS to the instances with files of the proxy's own machine, as a terminating gateway of Consul has it.
@@ -166,6 +174,7 @@ class ServicePolicy:
     request_timeout: float | None = None
     on_warning: OnWarning = OnWarning.WEIGHT
     hostnames: Hostnames = Hostnames.DROP
+    last_endpoint: LastEndpoint = LastEndpoint.PUBLISH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

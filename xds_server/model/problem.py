@@ -38,6 +38,7 @@ class Code(StrEnum):
     REFERENCE_MISSING = "reference-missing"
     ENDPOINT_INVALID = "endpoint-invalid"
     RESOURCE_INVALID = "resource-invalid"
+    PREFLIGHT_REFUSED = "preflight-refused"
     RESOURCE_REJECTED = "resource-rejected"
     TRANSLATION_FAILED = "translation-failed"
     WORD_UNKNOWN = "word-unknown"
@@ -47,6 +48,9 @@ class Code(StrEnum):
     ROUTE_DENIED = "route-denied"
     ROUTE_CONTESTED = "route-contested"
     ROUTE_UNKNOWN_LISTENER = "route-unknown-listener"
+    HELD_BACK = "held-back"
+    CLIENT_LAGGING = "client-lagging"
+    SNAPSHOT_BEHIND = "snapshot-behind"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,16 +12,23 @@ from typing import Any, Final
 
 from xds_server import telemetry
 from xds_server.model.catalog import Catalog
+from xds_server.model.hold import Hold
 from xds_server.model.policy import Policy
 from xds_server.model.problem import Problem
-from xds_server.model.proxy import Group, Proxy
+from xds_server.model.proxy import Client, Group, Proxy
 from xds_server.model.secret import Secrets
+from xds_server.model.steps import Steps
+from xds_server.model.types import TypeUrl
+from xds_server.model.withheld import Withheld
 from xds_server.runtime.debounce import Pace, bursts
+from xds_server.runtime.emptying import Emptying
 from xds_server.runtime.history import History, Past
 from xds_server.runtime.kind import Kind
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.slices import in_slices
+from xds_server.runtime.vetting import Judge, Preflight, Vetting
 from xds_server.snapshot import EMPTY, Snapshot, building
+from xds_server.snapshot.build import Origin
 from xds_server.telemetry import Event, log
 from xds_server.translate import Translator
 from xds_server.translate.origins import origin
@@ -31,6 +38,14 @@ MAX_KINDS: Final = 64
 
 _UNREAD_WAITS: Final = 0.01
 """Seconds for which the streams have the event loop after a change, before groups without one are built."""
+
+_OFFER_EVERY: Final = 2.0
+"""Seconds between two looks at what is withheld and may be offered again; `Kind` decides."""
+
+_RETRY: Final = 0.5
+"""Seconds after which a build that failed is tried again; twice as many each time."""
+
+_LATEST_RETRY: Final = 60.0
 
 EVERYONE: Final = Group()
 """The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it."""
@@ -60,36 +75,65 @@ class _Line:
 
     def __init__(self, group: Group) -> None:
         self.translator = Translator(group)
+        self.vetting: Vetting | None = None
+        self.emptying = Emptying(group)
         self.snapshot: Latest[Snapshot] = Latest()
         self.kinds: dict[str, Kind] = {}
         self.streams: Counter[str] = Counter()
         """Open streams of each kind; those of none are remembered for when such a client comes again."""
         self.tried: Inputs | None = None
         """What the newest snapshot was made from, or was to be."""
+        self.made: Inputs | None = None
+        """What the newest snapshot was made from."""
+        self.builds = 0
+        """How often a build succeeded."""
+        self.failures = 0
+        """How often in a row a build failed."""
+        self.retry: asyncio.TimerHandle | None = None
         self.round_done = asyncio.Event()
         """Set when a round of building is over, and then replaced."""
 
-    async def build(self, inputs: Inputs) -> bool:
-        """Build in slices and publish; tell whether the snapshot differs from the one before."""
+    async def build(self, inputs: Inputs, wanted: Callable[[], bool]) -> bool:
+        """Build in slices and publish; tell whether the snapshot differs from the one before.
+
+        What is no longer `wanted` when it is built is not published.
+        """
         previous = self.snapshot.value or EMPTY
         named = partial(origin, catalog=inputs.catalog, policy=inputs.policy)
-        translation = await in_slices(
-            self.translator.translating(inputs.catalog, inputs.policy, inputs.secrets)
+        snapshot = await in_slices(self._made(inputs, previous, named))
+        if self.vetting is not None:
+            snapshot = await self.vetting.vet(snapshot, previous, named)
+        return wanted() and self.publish(snapshot, previous)
+
+    def _made(self, inputs: Inputs, previous: Snapshot, named: Origin) -> Steps[Snapshot]:
+        translation = yield from self.translator.translating(inputs.catalog, inputs.policy, inputs.secrets)
+        snapshot = yield from building(
+            translation.drafts, translation.problems, previous, translation.derived, named
         )
-        snapshot = await in_slices(
-            building(translation.drafts, translation.problems, previous, translation.derived, named)
-        )
-        return self.publish(snapshot, previous)
+        for entries in snapshot.sets.values():
+            # Asked for by every SotW stream, and then at once.
+            entries.version  # noqa: B018 - it is remembered
+            yield
+        return snapshot
 
     def publish(self, snapshot: Snapshot, previous: Snapshot) -> bool:
         """Publish what follows `previous`, unless something else does already; tell whether it differs."""
         if (self.snapshot.value or EMPTY) is not previous:
             telemetry.SNAPSHOT_BUILDS.labels("overtaken").inc()
             return False
+        snapshot = self.emptying.guard(snapshot, previous)
         published = self.snapshot.publish(snapshot)
         for kind in self.kinds.values():
             kind.publish(snapshot)
         return published
+
+    def succeeded(self, inputs: Inputs) -> None:
+        """Note that what is served is of these inputs."""
+        self.made, self.failures = inputs, 0
+        self.builds += 1
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
 
     def end_round(self) -> None:
         """Wake those who wait for the inputs that were tried."""
@@ -101,17 +145,26 @@ class Pipeline:
     """Builds a snapshot for each group of connected proxies whenever an input changes."""
 
     def __init__(
-        self, catalog: Latest[Catalog], policy: Latest[Policy], secrets: Latest[Secrets], pace: Pace
+        self,
+        catalog: Latest[Catalog],
+        policy: Latest[Policy],
+        secrets: Latest[Secrets],
+        pace: Pace,
+        preflight: tuple[Preflight, Judge] | None = None,
     ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._secrets = secrets
         self._pace = pace
+        self._preflight = preflight
         self._changed = asyncio.Event()
-        self._lines: dict[Group, _Line] = {EVERYONE: _Line(EVERYONE)}
+        self._lines: dict[Group, _Line] = {EVERYONE: self._line(EVERYONE)}
         self.history = History()
         """The catalogs and policies that were served last."""
+        self.others: list[Callable[[], Iterable[Problem]]] = []
+        """Who else tells of problems: guards, monitors."""
         self._pin: Past | None = None
+        self._restored: dict[tuple[Group, str], Withheld] = {}
 
     @property
     def snapshot(self) -> Latest[Snapshot]:
@@ -126,13 +179,45 @@ class Pipeline:
             if line.snapshot.value is not None and (line.streams.total() or group == EVERYONE):
                 found.update(line.snapshot.value.problems)
             for kind in line.kinds.values():
-                found.update(kind.problems())
+                found.update(kind.problems(self._origin))
+        for tell in self.others:
+            found.update(tell())
         return tuple(sorted(found))
 
     @property
     def ready(self) -> bool:
         """Whether there is a snapshot to serve."""
         return self.snapshot.value is not None
+
+    @property
+    def behind(self) -> int | None:
+        """How often was built, if something that is served is not of the inputs there are; None if all is."""
+        inputs = self._inputs()
+        served = [
+            line for line in self._lines.values() if line.streams.total() or line.snapshot is self.snapshot
+        ]
+        if inputs is None or all(inputs.same(line.made) for line in served):
+            return None
+        return sum(line.builds for line in served)
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """What the empty guard holds of what is served now, to anyone."""
+        lines = (
+            line for line in self._lines.values() if line.streams.total() or line.snapshot is self.snapshot
+        )
+        found = {hold.id: hold for line in lines for hold in line.emptying.holds}
+        return tuple(sorted(found.values()))
+
+    def accept(self, hold_id: str | None) -> tuple[Hold, ...]:
+        """Release a hold of the empty guard, or with None every one; give those that were released."""
+        found: dict[str, Hold] = {}
+        for line in self._lines.values():
+            if accepted := line.emptying.accept(hold_id):
+                found.update({hold.id: hold for hold in accepted})
+                line.tried = None
+                self._changed.set()
+        return tuple(sorted(found.values()))
 
     # --- the operator's hand -----------------------------------------------------------------------------
 
@@ -161,8 +246,10 @@ class Pipeline:
         line = self._lines.get(proxy.group)
         if line is None or proxy.agent not in line.kinds:
             self._make_room()
-            line = self._lines.setdefault(proxy.group, _Line(proxy.group))
+            line = self._lines.setdefault(proxy.group, line or self._line(proxy.group))
             kind = line.kinds[proxy.agent] = Kind()
+            if (known := self._restored.pop((proxy.group, proxy.agent), None)) is not None:
+                kind.restore(known, time.time())
             if line.snapshot.value is not None:
                 kind.publish(line.snapshot.value)
         line.streams[proxy.agent] += 1
@@ -179,6 +266,34 @@ class Pipeline:
             await line.round_done.wait()
         return await line.kinds[proxy.agent].snapshots.get()
 
+    def withheld(self) -> tuple[Withheld, ...]:
+        """Give what clients rejected and nobody accepted, to be known after a restart."""
+        found = [
+            kind.withheld(group, agent)
+            for group, line in self._lines.items()
+            for agent, kind in line.kinds.items()
+        ]
+        return (*(one for one in found if one is not None), *self._restored.values())
+
+    def restore(self, withheld: Iterable[Withheld]) -> None:
+        """Take over what a process before this one knew of clients that are still to come."""
+        self._restored = {(one.group, one.agent): one for one in tuple(withheld)[:MAX_KINDS]}
+
+    def _origin(self, type_url: TypeUrl, name: str) -> str:
+        """Name the object that has to be mended where a resource is bad."""
+        catalog, policy = self._catalog.value, self._policy.value
+        if catalog is None or policy is None:
+            return f"{type_url.short} {name}"
+        return origin(type_url, name, catalog, policy)
+
+    async def _offer_again(self) -> None:
+        """Give what is withheld from clients another chance now and then, for ever."""
+        while True:
+            await asyncio.sleep(_OFFER_EVERY)
+            for line in self._lines.values():
+                for kind in line.kinds.values():
+                    kind.offer_again(time.time())
+
     def _make_room(self) -> None:
         """Forget the kind without streams that has been known longest, if there are too many."""
         known = [(group, agent) for group, line in self._lines.items() for agent in line.kinds]
@@ -193,6 +308,19 @@ class Pipeline:
         if not line.kinds and group != EVERYONE:
             del self._lines[group]
 
+    def _line(self, group: Group) -> _Line:
+        line = _Line(group)
+
+        def build_again() -> None:
+            line.tried = None
+            self._changed.set()
+
+        # An Envoy knows nothing of what gRPC clients load.
+        if self._preflight is not None and group.client is Client.ENVOY:
+            mode, judge = self._preflight
+            line.vetting = Vetting(judge, build_again, blocks=mode is Preflight.BLOCK)
+        return line
+
     # --- building ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -200,6 +328,7 @@ class Pipeline:
         async with asyncio.TaskGroup() as tasks:
             for values in (self._catalog.values(), self._policy.values(), self._secrets.values()):
                 tasks.create_task(self._listen(values))
+            tasks.create_task(self._offer_again())
             async for _ in bursts(self._changed, self._pace):
                 await self._build_all()
 
@@ -233,21 +362,47 @@ class Pipeline:
         if inputs is None or inputs.same(line.tried):
             line.end_round()
             return
-        started = time.perf_counter()
+        started, pin = time.perf_counter(), self._pin
+
+        def wanted() -> bool:
+            # What an operator has just frozen must not change once more by what was under way.
+            return self._pin is pin
+
         try:
-            published = await line.build(inputs)
+            published = await line.build(inputs, wanted)
         except Exception as error:  # noqa: BLE001 - a bug here must leave the last good snapshot in force
             telemetry.SNAPSHOT_BUILDS.labels("failed").inc()
             log(Event.SNAPSHOT_FAILED, logging.ERROR, error=repr(error), exc_info=True)
+            self._try_again(line)
             return
         finally:
-            line.tried = inputs
+            line.tried = inputs if wanted() else None
             line.end_round()
+        line.succeeded(inputs)
         telemetry.SNAPSHOT_BUILDS.labels("published" if published else "unchanged").inc()
-        if published and line.snapshot is self.snapshot:
-            snapshot = line.snapshot.value or EMPTY
-            self.history.note(snapshot.sequence, time.time(), inputs.catalog, inputs.policy)
+        if line.snapshot is not self.snapshot or not wanted():
+            return
+        snapshot = line.snapshot.value or EMPTY
+        if pin is None:
+            past = Past(
+                number=snapshot.sequence, at=time.time(), catalog=inputs.catalog, policy=inputs.policy
+            )
+            self.history.note(past, differs=published)
+        if published:
             _report(snapshot, time.perf_counter() - started)
+
+    def _try_again(self, line: _Line) -> None:
+        """Build from the same inputs again, later each time: what failed once may not fail for ever."""
+
+        def again() -> None:
+            line.tried = None
+            self._changed.set()
+
+        if line.retry is not None:
+            line.retry.cancel()
+        pause = min(_RETRY * 2 ** min(line.failures, 10), _LATEST_RETRY)
+        line.failures += 1
+        line.retry = asyncio.get_running_loop().call_later(pause, again)
 
 
 def _report(snapshot: Snapshot, seconds: float) -> None:

@@ -9,6 +9,7 @@ from xds_server.settings.shape import json_schema
 from xds_server.settings.show import leaves, show
 from xds_server.settings.sources import SettingsError
 from xds_server.settings.values import (
+    AdminSettings,
     ConsulLogin,
     ConsulSettings,
     ConsulTls,
@@ -20,6 +21,7 @@ from xds_server.settings.values import (
 )
 
 __all__ = [
+    "AdminSettings",
     "ConsulLogin",
     "ConsulSettings",
     "ConsulTls",

@@ -11,11 +11,14 @@ from msgspec import UnsetType
 
 from xds_server.model.policy import EndpointPolicy, Policy, ServicePolicy
 from xds_server.reading import Document, ReadError, quoted, read_document
+from xds_server.runtime.vetting import Preflight
 from xds_server.settings.addresses import is_loopback
 from xds_server.settings.consul import consul_settings
 from xds_server.settings.edges import log_settings
 from xds_server.settings.gateways import gateways
+from xds_server.settings.guards import guards
 from xds_server.settings.listeners import listeners
+from xds_server.settings.pace import pace
 from xds_server.settings.registrations import registrations
 from xds_server.settings.secret_files import Secrets
 from xds_server.settings.servers import admin_settings, xds_settings
@@ -23,6 +26,7 @@ from xds_server.settings.service_policies import service_policies, service_polic
 from xds_server.settings.shape import EndpointsShape, FileShape
 from xds_server.settings.show import leaves, show
 from xds_server.settings.sources import SettingsError, Sources, given
+from xds_server.settings.state import of_systemd, state_dir
 from xds_server.settings.values import Settings
 
 _LIMIT: Final = 1024 * 1024
@@ -31,13 +35,14 @@ _LIMIT: Final = 1024 * 1024
 def load(*, flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None) -> Settings:
     """Give the settings: flags over XDS_* over CONSUL_* over `file` (else XDS_CONFIG) over the defaults.
 
-    `flags` has the keys `listen`, `admin`, `catalog`, `consul`, `log_level` and `log_form`, None for a flag
-    that was not given. Reads nothing but the settings file. Raises `SettingsError` with all that is wrong in
-    the file's form, or, where that is right, with all that is wrong in its meaning.
+    `flags` has the keys `listen`, `admin`, `catalog`, `state_dir`, `consul`, `log_level` and `log_form`, None
+    for a flag that was not given. Reads nothing but the settings file. Raises `SettingsError` with all
+    that is wrong in the file's form, or, where that is right, with all that is wrong in its meaning.
     """
     file = file or (Path(environ["XDS_CONFIG"]) if environ.get("XDS_CONFIG") else None)
     document = _read(file)
-    sources = Sources(given(flags, environ), file, document.lines)
+    values = of_systemd(environ, document.lines) | given(flags, environ)
+    sources = Sources(values, file, document.lines)
     settings = _settings(document.value, sources, file)
     sources.finish()
     origins = {key: sources.origin(key) for key in leaves(show(settings))}
@@ -64,6 +69,12 @@ def _settings(shape: FileShape, sources: Sources, file: Path | None) -> Settings
         admin=admin_settings(shape.admin, sources),
         log=log_settings(shape.log, sources),
         secret_files=secrets.files(),
+        guards=guards(shape.guards, own_word=not isinstance(catalog, UnsetType)),
+        pace=pace(shape.pace, sources),
+        state_dir=state_dir(shape.state_dir, sources),
+        state_max_age=shape.state_max_age,
+        preflight=Preflight(shape.preflight),
+        envoy=shape.envoy,
         file=file,
     )
     _check_servers(settings, secrets, sources)

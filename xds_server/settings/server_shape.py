@@ -46,6 +46,22 @@ class XdsShape(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         about("Streams that may be open at once; more are refused. Default: 10000.", ge=1, le=1_000_000),
     ] = 10_000
+    max_streams_per_address: Annotated[
+        int,
+        about(
+            "Streams that may be open from one peer address; mind proxies and NAT. Default: 5000.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 5_000
+    max_streams_per_identity: Annotated[
+        int,
+        about(
+            "Streams that may be open with the same names in the client's certificate. Default: 5000.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 5_000
     max_connection_age: Annotated[
         Age,
         about(
@@ -70,3 +86,16 @@ class AdminShape(Struct, frozen=True, forbid_unknown_fields=True):
         Text, about("`HOST:PORT` to listen on; port 0 takes a free one. Default: 127.0.0.1:18001.")
     ] = "127.0.0.1:18001"
     tls: Annotated[ServerTlsShape | UnsetType, about("Serve with TLS. Default: without.")] = UNSET
+    socket: Annotated[
+        Text,
+        about(
+            "The unix socket on which an operator may also act; off: none, auto: see there. Default: auto."
+        ),
+    ] = "auto"
+    token_file: Annotated[
+        Text | UnsetType,
+        about(
+            "File with a token (mode 0600, 16 characters or more) with which one may act over TCP; read "
+            "again each time. Default: none."
+        ),
+    ] = UNSET

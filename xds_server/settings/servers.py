@@ -1,5 +1,6 @@
 """The settings of our own two servers."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -7,19 +8,26 @@ from msgspec import UnsetType
 
 from xds_server.reading import quoted
 from xds_server.settings.addresses import AddressError, host_and_port
+from xds_server.settings.admin_socket import AUTO, LONGEST_PATH, OFF
 from xds_server.settings.server_shape import AdminShape, ServerTlsShape, XdsShape, XdsTlsShape
 from xds_server.settings.sources import Sources
-from xds_server.settings.values import ServerSettings, ServerTls, XdsSettings
+from xds_server.settings.values import AdminSettings, ServerTls, XdsSettings
 
 _UNITS: Final = {"KiB": 1024, "MiB": 1024 * 1024}
 _SMALLEST: Final = 64 * 1024
 _LARGEST: Final = 1024 * 1024 * 1024
 
 
-def admin_settings(shape: AdminShape, sources: Sources) -> ServerSettings:
+def admin_settings(shape: AdminShape, sources: Sources) -> AdminSettings:
     """Lay flags and environment over the file's `admin`."""
     host, port = _address(shape, sources, "admin")
-    return ServerSettings(host=host, port=port, tls=_tls(shape.tls, sources, "admin"))
+    return AdminSettings(
+        host=host,
+        port=port,
+        tls=_tls(shape.tls, sources, "admin"),
+        socket=_socket(shape.socket, sources),
+        token_file=_path(sources, "admin.token_file", shape.token_file),
+    )
 
 
 def xds_settings(shape: XdsShape, sources: Sources) -> XdsSettings:
@@ -37,6 +45,8 @@ def xds_settings(shape: XdsShape, sources: Sources) -> XdsSettings:
         tls=tls,
         match_node_id=match,
         max_streams=shape.max_streams,
+        max_streams_per_address=shape.max_streams_per_address,
+        max_streams_per_identity=shape.max_streams_per_identity,
         max_connection_age=shape.max_connection_age,
         drain_time=shape.drain_time,
         max_request_size=_size(shape.max_request_size, sources, "xds.max_request_size"),
@@ -60,6 +70,17 @@ def _tls(shape: ServerTlsShape | UnsetType, sources: Sources, key: str) -> Serve
         key_file=sources.path(f"{key}.tls.key_file", shape.key_file),
         client_ca_file=_path(sources, f"{key}.tls.client_ca_file", ca_file),
     )
+
+
+def _socket(text: str, sources: Sources) -> str:
+    if text in (AUTO, OFF):
+        return text
+    path = str(sources.path("admin.socket", text))
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        sources.note(
+            "admin.socket", f"{quoted(text)} is longer than the {LONGEST_PATH} bytes of a unix socket"
+        )
+    return path
 
 
 def _path(sources: Sources, key: str, text: str | UnsetType) -> Path | None:

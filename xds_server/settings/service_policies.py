@@ -38,6 +38,7 @@ _PLAIN: Final = (
     "panic_threshold",
     "on_warning",
     "hostnames",
+    "last_endpoint",
 )
 _COOKIE_ONLY: Final = ("ttl", "path")
 # RFC 6265, 4.1.1: what may stand in the Path of a Set-Cookie.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from xds_server.model.policy import Hostnames, LbPolicy, OnWarning, Protocol
+from xds_server.model.policy import Hostnames, LastEndpoint, LbPolicy, OnWarning, Protocol
 from xds_server.reading import DURATION, PATTERN
 
 _MOST_SECONDS: Final = 86400
@@ -22,6 +22,7 @@ Span: TypeAlias = Annotated[float, Meta(ge=0.001, le=_MOST_SECONDS, extra=_EXTRA
 Pause: TypeAlias = Annotated[float, Meta(ge=0, le=_MOST_SECONDS, extra=_EXTRA, extra_json_schema=_SCHEMA)]
 Wait: TypeAlias = Annotated[float, Meta(ge=1, le=600, extra=_EXTRA, extra_json_schema=_SCHEMA)]
 Age: TypeAlias = Annotated[float, Meta(ge=1, le=_MOST_SECONDS, extra=_EXTRA, extra_json_schema=_SCHEMA)]
+Days: TypeAlias = Annotated[float, Meta(ge=60, le=8784 * 3600, extra=_EXTRA, extra_json_schema=_SCHEMA)]
 Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
 Limit: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**32 - 1)]
@@ -233,6 +234,14 @@ class ServiceShape(Struct, frozen=True, forbid_unknown_fields=True):
         about(
             "What becomes of an instance whose address is a host name: drop, or resolve, by Envoy. "
             "Default: drop."
+        ),
+    ] = UNSET
+    last_endpoint: Annotated[
+        LastEndpoint | UnsetType,
+        about(
+            "What becomes of a service that loses its last instance: publish, it goes at once; hold, its "
+            "last ones stay for `guards.last_endpoint_hold`; keep, they stay until there are others. "
+            "Default: publish."
         ),
     ] = UNSET
     outlier_detection: Annotated[

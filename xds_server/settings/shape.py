@@ -11,9 +11,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from xds_server.settings.consul_shape import ConsulShape
 from xds_server.settings.gateways_shape import GatewayShape
+from xds_server.settings.guards import GuardsShape
+from xds_server.settings.pace import PaceShape
 from xds_server.settings.registrations_shape import RegistrationsShape
 from xds_server.settings.server_shape import AdminShape, XdsShape
-from xds_server.settings.service_shape import Age, ServiceShape, Split, Text, about
+from xds_server.settings.service_shape import Age, Days, ServiceShape, Split, Text, about
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 LogForm: TypeAlias = Literal["auto", "text", "json"]
@@ -124,6 +126,16 @@ class FileShape(Struct, frozen=True, forbid_unknown_fields=True):
     catalog: Annotated[
         Text | UnsetType, about("Read the catalog from this file instead of Consul. Default: Consul.")
     ] = UNSET
+    state_dir: Annotated[
+        Text | UnsetType,
+        about(
+            "Directory in which the last good catalog is kept, to be served after a start without Consul; "
+            "off: nowhere. Default: $STATE_DIRECTORY, else off."
+        ),
+    ] = UNSET
+    state_max_age: Annotated[Days, about("An older catalog is not served after a start. Default: 168h.")] = (
+        604800.0
+    )
     xds: Annotated[XdsShape, about("The server that Envoy connects to.")] = XdsShape()
     admin: Annotated[AdminShape, about("The server with health, metrics and problems.")] = AdminShape()
     log: Annotated[LogShape, about("What is logged, and how.")] = LogShape()
@@ -145,9 +157,21 @@ class FileShape(Struct, frozen=True, forbid_unknown_fields=True):
     registrations: Annotated[
         RegistrationsShape, about("What services may decide in the Meta and tags of their registrations.")
     ] = RegistrationsShape()
+    guards: Annotated[GuardsShape, about("What of a change is not believed at once.")] = GuardsShape()
+    pace: Annotated[PaceShape, about("When changes are acted on.")] = PaceShape()
     endpoints: Annotated[EndpointsShape, about("Which addresses and ports an instance may have.")] = (
         EndpointsShape()
     )
+    preflight: Annotated[
+        Literal["off", "warn", "block"],
+        about(
+            "Show changed listeners, routes and clusters to an Envoy here before they are served: off; warn: "
+            "tell what it would not load; block: withhold that as well. Default: off."
+        ),
+    ] = "off"
+    envoy: Annotated[
+        Text, about("The Envoy that `preflight` asks: a path, or a name on PATH. Default: envoy.")
+    ] = "envoy"
     hidden_services: Annotated[
         tuple[Text, ...], about("Services that are not served. Default: [consul, xds-server].")
     ] = ("consul", "xds-server")

@@ -15,7 +15,7 @@ from xds_server.model.policy import (
     ServicePolicy,
 )
 from xds_server.reading import child
-from xds_server.settings import gateways, registrations, targets
+from xds_server.settings import gateways, guards, pace, registrations, targets
 from xds_server.settings.addresses import host_port
 from xds_server.settings.values import ConsulSettings, ServerSettings, Settings, XdsSettings
 
@@ -27,8 +27,15 @@ _DURATIONS: Final = frozenset(
         "max_age",
         "removal_hold",
         "remote_keep",
+        "state_max_age",
         "max_connection_age",
         "drain_time",
+        "window",
+        "hold",
+        "last_endpoint_hold",
+        "quiet",
+        "at_most",
+        "remove_clusters_after",
         "connect_timeout",
         "request_timeout",
         "ttl",
@@ -51,8 +58,10 @@ def show(settings: Settings) -> dict[str, Any]:
         {
             "consul": _consul(settings.consul),
             "catalog": settings.catalog_file,
+            "state_dir": settings.state_dir,
+            "state_max_age": settings.state_max_age,
             "xds": _xds(settings.xds),
-            "admin": _server(settings.admin),
+            "admin": {**_server(settings.admin), **_named(settings.admin, "socket", "token_file")},
             "log": {"level": settings.log.level, "form": settings.log.form},
             "defaults": _service(policy.defaults),
             "services": {name: _service(service) for name, service in policy.services.items()},
@@ -63,7 +72,11 @@ def show(settings: Settings) -> dict[str, Any]:
             },
             "gateways": gateways.shown(policy.gateways),
             "registrations": registrations.shown(policy.registrations),
+            "guards": guards.shown(settings.guards),
+            "pace": pace.shown(settings.pace),
             "endpoints": _endpoints(settings),
+            "preflight": settings.preflight,
+            "envoy": settings.envoy,
             "hidden_services": sorted(policy.hidden_services),
         }
     )
@@ -140,6 +153,8 @@ def _xds(xds: XdsSettings) -> dict[str, Any]:
     return {
         **shown,
         "max_streams": xds.max_streams,
+        "max_streams_per_address": xds.max_streams_per_address,
+        "max_streams_per_identity": xds.max_streams_per_identity,
         "max_connection_age": xds.max_connection_age,
         "drain_time": xds.drain_time,
         "max_request_size": f"{size // 1024}MiB" if size % 1024 == 0 else f"{size}KiB",

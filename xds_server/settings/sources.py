@@ -10,6 +10,7 @@ FLAGS: Final = {
     "listen": "xds.address",
     "admin": "admin.address",
     "catalog": "catalog",
+    "state_dir": "state_dir",
     "consul": "consul.address",
     "log_level": "log.level",
     "log_form": "log.form",
@@ -18,6 +19,7 @@ XDS_ENVIRONMENT: Final = {
     "XDS_LISTEN": "xds.address",
     "XDS_ADMIN": "admin.address",
     "XDS_CATALOG": "catalog",
+    "XDS_STATE_DIR": "state_dir",
     "XDS_LOG_LEVEL": "log.level",
     "XDS_LOG_FORM": "log.form",
 }

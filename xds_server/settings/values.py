@@ -6,8 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from xds_server.guard import GuardOptions
 from xds_server.model.policy import Policy
 from xds_server.model.secret import SecretFiles, Token
+from xds_server.runtime.debounce import Pace
+from xds_server.runtime.vetting import Preflight
 from xds_server.settings.addresses import ConsulAddress, host_port, is_loopback
 
 CONSUL_DEFAULT: Final = ConsulAddress(url="http://127.0.0.1:8500", host="127.0.0.1", port=8500)
@@ -121,12 +124,15 @@ class XdsSettings(ServerSettings):
     """How the xDS server treats its clients; times in seconds, sizes in bytes.
 
     `match_node_id` asks that node.id is a name of the client's certificate. `max_streams` may be open at
-    once; a connection lives for about `max_connection_age`; at a stop streams are ended over `drain_time`;
-    a request is at most `max_request_size`.
+    once, and so many of them from one address and with one certificate's names; a connection lives for about
+    `max_connection_age`; at a stop streams are ended over `drain_time`; a request is at most
+    `max_request_size`.
     """
 
     match_node_id: bool = False
     max_streams: int = 10_000
+    max_streams_per_address: int = 5_000
+    max_streams_per_identity: int = 5_000
     max_connection_age: float = 1800.0
     drain_time: float = 3.0
     max_request_size: int = 16 * 1024 * 1024
@@ -140,13 +146,28 @@ class LogSettings:
     form: str = "auto"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminSettings(ServerSettings):
+    """The admin server listens on a unix socket, too, and there an operator may act.
+
+    `socket` is a path, `off`, or `auto` for the place that `settings/admin_socket.py` chooses. Over TCP one
+    may act with a certificate, or with the token in `token_file`.
+    """
+
+    socket: str = "auto"
+    token_file: Path | None = None
+
+
 XDS_DEFAULT: Final = XdsSettings(host="127.0.0.1", port=18000)
-ADMIN_DEFAULT: Final = ServerSettings(host="127.0.0.1", port=18001)
+ADMIN_DEFAULT: Final = AdminSettings(host="127.0.0.1", port=18001)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the operator decided. With `catalog_file` the catalog comes from there, not from Consul.
+
+    The last good state is kept in `state_dir`, and is used for `state_max_age` seconds.
+    `preflight` says what becomes of what the Envoy binary `envoy` would not load.
 
     `origins` tells for each key path who gave its value: `flag --listen`, `environment CONSUL_HTTP_ADDR`,
     `file xds-server.yaml:12` or `default`; it does not take part in comparison.
@@ -155,9 +176,15 @@ class Settings:
     consul: ConsulSettings = ConsulSettings()
     catalog_file: Path | None = None
     xds: XdsSettings = XDS_DEFAULT
-    admin: ServerSettings = ADMIN_DEFAULT
+    admin: AdminSettings = ADMIN_DEFAULT
     log: LogSettings = LogSettings()
     secret_files: tuple[SecretFiles, ...] = ()
+    state_dir: Path | None = None
+    state_max_age: float = 604800.0
+    preflight: Preflight = Preflight.OFF
+    envoy: str = "envoy"
+    guards: GuardOptions = field(default_factory=GuardOptions)
+    pace: Pace = field(default_factory=Pace)
     policy: Policy = field(default_factory=Policy)
     file: Path | None = None
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), compare=False)

@@ -5,13 +5,13 @@ It is pure: the same drafts give the same versions in every replica, whatever wa
 """
 
 from xds_server.snapshot.build import Origin, build, building
-from xds_server.snapshot.fallback import Accepted, fall_back
+from xds_server.snapshot.fallback import can_fall_back, fall_back
+from xds_server.snapshot.postpone import postpone
 from xds_server.snapshot.resource import Key, Resource, absent
 from xds_server.snapshot.snapshot import EMPTY, ResourceSet, Snapshot
 
 __all__ = [
     "EMPTY",
-    "Accepted",
     "Key",
     "Origin",
     "Resource",
@@ -20,5 +20,7 @@ __all__ = [
     "absent",
     "build",
     "building",
+    "can_fall_back",
     "fall_back",
+    "postpone",
 ]

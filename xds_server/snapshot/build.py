@@ -11,7 +11,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.snapshot.check import check, check_together, close_references
 from xds_server.snapshot.resource import Key, Resource, Resources
 from xds_server.snapshot.snapshot import RECENT_CHANGES, Change, Derive, Names, ResourceSet, Snapshot
-from xds_server.snapshot.withhold import withhold
+from xds_server.snapshot.withhold import stands_in, withhold
 from xds_server.translate.packing import Draft
 
 DeriveDraft: TypeAlias = Callable[[str], Draft | None]
@@ -56,9 +56,7 @@ def building(
     for type_url in TypeUrl:
         encoded[type_url] = yield from _encode(drafts.get(type_url, ()), previous.sets[type_url].by_name, bad)
     yield
-    bad |= check_together(encoded)
-    if bad:
-        encoded |= withhold(encoded, sorted(bad), lambda key: previous.sets[key[0]].by_name.get(key[1]))
+    encoded = _that_stand_together(encoded, bad, previous)
     yield
     closed, dangling = close_references(encoded)
     yield
@@ -68,6 +66,26 @@ def building(
     }
     found = (*problems, *dangling, *_complaints(closed, bad, previous, origin))
     return succeed(previous, sets, tuple(sorted(set(found))))
+
+
+def _that_stand_together(encoded: Resources, bad: dict[Key, str], previous: Snapshot) -> Resources:
+    """Give the resources with what is `bad` withheld, and what could not stand beside the others then.
+
+    The latter is added to `bad`. What is withheld is replaced by what is served now, which may be in the
+    way of another one; hence the loop, in which every round finds something that was not bad before.
+    """
+
+    def served(key: Key) -> Resource | None:
+        return previous.sets[key[0]].by_name.get(key[1])
+
+    due = dict(bad)
+    while True:
+        if due:
+            encoded = encoded | withhold(encoded, sorted(due), served)
+        due = {key: says for key, says in check_together(encoded, served).items() if key not in bad}
+        if not due:
+            return encoded
+        bad |= due
 
 
 def succeed(
@@ -116,7 +134,8 @@ def _deriver(make: DeriveDraft | None) -> Derive | None:
     @lru_cache(maxsize=_DERIVED_KEPT)
     def derive(name: str) -> Resource | None:
         made = make(name)
-        return None if made is None else Resource.of(made)
+        fit = None if made is None else check(made).draft
+        return None if fit is None else Resource.of(fit)
 
     return derive
 
@@ -134,10 +153,12 @@ def _encode(
         if old is not None and _unchanged(old, draft):
             encoded[draft.name] = old
             continue
-        checked = check(draft)
+        checked = check(draft, None if old is None else old.packed)
         if checked.draft is None:
             bad[draft.type, draft.name] = " ".join(checked.complaints)
-        encoded[draft.name] = Resource.of(checked.draft or draft, draft.packed, checked.complaints)
+        encoded[draft.name] = Resource.of(
+            checked.draft or draft, draft.packed, checked.complaints, checked.claims
+        )
         yield
     return encoded
 
@@ -156,10 +177,12 @@ def _complaints(
         for name, one in by_name.items():
             if one.complaints and one.key not in bad:
                 sentence = f"{type_url.short} {name}: {' '.join(one.complaints)}"
-                yield Problem(code=Code.ENDPOINT_INVALID, source=origin(type_url, name), sentence=sentence)
+                code = Code.ENDPOINT_INVALID if type_url is TypeUrl.ENDPOINTS else Code.RESOURCE_INVALID
+                yield Problem(code=code, source=origin(type_url, name), sentence=sentence)
     for (type_url, name), complaint in bad.items():
-        known = name in previous.sets[type_url].by_name
-        served = "the last good version is served" if known else "there is no good version to serve"
+        known = previous.sets[type_url].by_name.get(name)
+        good = known is not None and not stands_in(known)
+        served = "the last good version is served" if good else "there is no good version to serve"
         yield Problem(
             code=Code.RESOURCE_INVALID,
             source=origin(type_url, name),

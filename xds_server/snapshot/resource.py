@@ -29,7 +29,8 @@ class Resource:
     """A named, versioned resource. The `Any` is held once; the variants differ in what goes before it.
 
     `on_demand` and `ttl` are those of the draft. `source` are the bytes it was made of; they are not its own
-    where a part had to be left out, which `complaints` tell.
+    where a part had to be left out, which `complaints` tell. `claims` are what no other of its type may take
+    too, like the address of a listener.
     """
 
     type: TypeUrl
@@ -39,13 +40,20 @@ class Resource:
     on_demand: bool
     ttl: float | None
     complaints: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
     source: bytes = field(repr=False)
     _packed: bytes = field(repr=False)
     _sotw_head: bytes = field(repr=False)
     _delta_head: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, draft: Draft, source: bytes | None = None, complaints: tuple[str, ...] = ()) -> "Resource":
+    def of(
+        cls,
+        draft: Draft,
+        source: bytes | None = None,
+        complaints: tuple[str, ...] = (),
+        claims: tuple[str, ...] = (),
+    ) -> "Resource":
         """Version and encode a draft, which may be what is left of other bytes, `source`."""
         # A changed TTL has to reach the client too.
         version = content_version(draft.packed + (b"" if draft.ttl is None else f"ttl={draft.ttl}".encode()))
@@ -60,6 +68,7 @@ class Resource:
             on_demand=draft.on_demand,
             ttl=draft.ttl,
             complaints=complaints,
+            claims=claims,
             source=draft.packed if source is None else source,
             _packed=draft.packed,
             _sotw_head=framed,

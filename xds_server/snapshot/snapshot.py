@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from xds_server.model.problem import Problem
 from xds_server.model.types import TypeUrl
-from xds_server.snapshot.resource import Resource, content_version
+from xds_server.snapshot.resource import Key, Resource, content_version
 
 Names: TypeAlias = frozenset[str]
 Derive: TypeAlias = Callable[[str], Resource | None]
@@ -68,13 +68,14 @@ class Snapshot:
     """An immutable, consistent set of resources.
 
     `sequence` orders the snapshots of one process; it never reaches a client. `recent` are the last changes,
-    oldest first.
+    oldest first. `replaced` is what is not as in the group's own snapshot of that sequence.
     """
 
     sequence: int
     sets: Mapping[TypeUrl, ResourceSet]
     problems: tuple[Problem, ...] = ()
     recent: tuple[Change, ...] = field(default=(), repr=False)
+    replaced: frozenset[Key] = frozenset()
 
     def resource(self, type_url: TypeUrl, name: str) -> Resource | None:
         """Give a resource by type and name, or None."""
@@ -92,6 +93,16 @@ class Snapshot:
                 for type_url, names in change.names.items():
                     changed[type_url] = changed.get(type_url, frozenset()) | names
         return changed
+
+    def may_differ(self, older: "Snapshot") -> Mapping[TypeUrl, Names] | None:
+        """Give the names that may differ from a snapshot of the same group; None where that is long ago."""
+        changed = self.changed_since(older.sequence)
+        if changed is None or not (self.replaced or older.replaced):
+            return changed
+        names = {type_url: set(found) for type_url, found in changed.items()}
+        for type_url, name in self.replaced | older.replaced:
+            names.setdefault(type_url, set()).add(name)
+        return {type_url: frozenset(found) for type_url, found in names.items()}
 
 
 EMPTY: Final = Snapshot(

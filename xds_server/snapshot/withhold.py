@@ -1,41 +1,64 @@
 """What is served in place of what must not be: its last good version with all it needs, or a stand-in."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot.resource import Key, Resource
 from xds_server.translate.packing import on_demand
 from xds_server.translate.stand_ins import stand_in
 
+_STAND_INS_KEPT: Final = 1024
+
 Good: TypeAlias = Callable[[Key], Resource | None]
 """Gives the last good version of a resource, if there is one."""
 
 
 def withhold(
-    sets: Mapping[TypeUrl, Mapping[str, Resource]], keys: Iterable[Key], good: Good
+    sets: Mapping[TypeUrl, Mapping[str, Resource]],
+    keys: Iterable[Key],
+    good: Good,
+    *,
+    stand_ins: bool = True,
 ) -> dict[TypeUrl, dict[str, Resource]]:
     """Give the types of `sets` that change, whole and in sorted order, when `keys` are withheld.
 
     What a last good version refers to and `sets` no longer has comes along. A resource without a last good
-    version, or with one whose references are not to be had, becomes a stand-in, or is left out.
+    version, or with one whose references are not to be had, becomes a stand-in if there is one for its type
+    and `stand_ins` allows it; otherwise it is left out.
     """
     changed: dict[TypeUrl, dict[str, Resource]] = {}
     for type_url, name in keys:
         bad = changed.setdefault(type_url, dict(sets[type_url])).pop(name, None)
         kept = _with_references(sets, (type_url, name), good)
-        for one in kept or _stand_in((type_url, name), bad):
+        for one in kept or (_stand_in((type_url, name), bad) if stand_ins else ()):
             changed.setdefault(one.type, dict(sets[one.type]))[one.name] = one
     return {
         type_url: {name: by_name[name] for name in sorted(by_name)} for type_url, by_name in changed.items()
     }
 
 
+def has_good(sets: Mapping[TypeUrl, Mapping[str, Resource]], key: Key, good: Good) -> bool:
+    """Tell whether there is a last good version of a resource, with all it needs."""
+    return bool(_with_references(sets, key, good))
+
+
+def stands_in(resource: Resource) -> bool:
+    """Tell whether a resource is no version of its own, but stands in for one."""
+    return any(one.packed == resource.packed for one in _stand_in(resource.key, None))
+
+
 def _stand_in(key: Key, bad: Resource | None) -> tuple[Resource, ...]:
     """Give what stands in for a resource; it is on demand if that was."""
+    return _made(key, bad is not None and bad.on_demand)
+
+
+@lru_cache(maxsize=_STAND_INS_KEPT)
+def _made(key: Key, demanded: bool) -> tuple[Resource, ...]:
     drafts = stand_in(*key)
-    if bad is not None and bad.on_demand:
-        drafts = tuple(on_demand(one) if one.type is bad.type else one for one in drafts)
+    if demanded:
+        drafts = tuple(on_demand(one) if one.type is key[0] else one for one in drafts)
     return tuple(map(Resource.of, drafts))
 
 

@@ -4,6 +4,7 @@ Consul checks nothing: an instance can register the metadata service of the clou
 or a unix socket, and Envoy would connect (CVE-2021-32783 is this in another control plane).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -19,6 +20,12 @@ Network: TypeAlias = IPv4Network | IPv6Network
 MAX_PORT: Final = 65_535
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+
+_EVERYWHERE: Final = ("0.0.0.0", "::")
+_CIRCLE: Final = (
+    "where the proxy itself listens, so that requests would go round in a circle; register the port of the "
+    "service"
+)
 
 _LOOPBACK: Final = "set endpoints.allow_loopback if proxies and services share a host"
 
@@ -47,13 +54,17 @@ class _Known:
 
 
 class EndpointRules:
-    """An `EndpointPolicy` made ready to be asked once for every endpoint."""
+    """An `EndpointPolicy` made ready to be asked once for every endpoint.
 
-    def __init__(self, policy: EndpointPolicy) -> None:
+    `listening` are the addresses and ports at which the proxy itself accepts connections.
+    """
+
+    def __init__(self, policy: EndpointPolicy, listening: Iterable[tuple[str, int]] = ()) -> None:
         self._allow = tuple(ip_network(text, strict=False) for text in policy.allow)
         self._deny = tuple(ip_network(text, strict=False) for text in policy.deny)
         self._deny_ports = policy.deny_ports
         self._allow_loopback = policy.allow_loopback
+        self._listening = frozenset(listening)
 
     def check(self, address: str, port: int) -> str | Refusal:
         """Give the address as Envoy is to see it, or why it may not.
@@ -65,6 +76,8 @@ class EndpointRules:
             return _no_address(address)
         if refusal := self._refused_port(port):
             return refusal
+        if self._leads_back(known, port):
+            return Refusal(Code.ENDPOINT_PORT_DENIED, f"has port {port}, {_CIRCLE}")
         reason = self._denied(known)
         return Refusal(Code.ENDPOINT_ADDRESS_DENIED, reason) if reason else known.text
 
@@ -76,6 +89,8 @@ class EndpointRules:
         if refusal := self._refused_port(port):
             return refusal
         if hostnames.means_this_machine(name):
+            if self._listens_everywhere(port):
+                return Refusal(Code.ENDPOINT_PORT_DENIED, f"has port {port}, {_CIRCLE}")
             reason = "" if self._allow_loopback else f"is a name of the proxy's own machine; {_LOOPBACK}"
         elif hostnames.is_metadata(name):
             reason = "is the name of a cloud's metadata service"
@@ -95,6 +110,15 @@ class EndpointRules:
                 f"list it in endpoints.allow_ports if a service really listens there",
             )
         return None
+
+    def _leads_back(self, known: _Known, port: int) -> bool:
+        """Tell whether the proxy would connect to a listener of its own."""
+        if known.is_loopback and self._listens_everywhere(port):
+            return True
+        return (known.text, port) in self._listening
+
+    def _listens_everywhere(self, port: int) -> bool:
+        return any((address, port) in self._listening for address in _EVERYWHERE)
 
     def _denied(self, known: _Known) -> str:
         if known.is_loopback and not self._allow_loopback:

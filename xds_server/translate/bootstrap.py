@@ -7,7 +7,8 @@ from typing import Final
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Admin, Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
-from envoy.config.core.v3.base_pb2 import DataSource, Node, TransportSocket
+from envoy.config.core.v3.backoff_pb2 import BackoffStrategy
+from envoy.config.core.v3.base_pb2 import DataSource, Node, RetryPolicy, TransportSocket
 from envoy.config.core.v3.base_pb2 import Locality as EnvoyLocality
 from envoy.config.core.v3.config_source_pb2 import ApiConfigSource, ApiVersion, ConfigSource
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
@@ -15,6 +16,9 @@ from envoy.config.core.v3.grpc_service_pb2 import GrpcService
 from envoy.config.core.v3.protocol_pb2 import Http2ProtocolOptions, KeepaliveSettings
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.config.validators.minimum_clusters.v3.minimum_clusters_pb2 import (
+    MinimumClustersValidator,
+)
 from envoy.extensions.network.dns_resolver.cares.v3.cares_dns_resolver_pb2 import CaresDnsResolverConfig
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import SubjectAltNameMatcher as SanMatcher
@@ -39,6 +43,10 @@ _IMPATIENT_RESOLVER: Final = TypedExtensionConfig(
 )
 
 _LOOPBACK: Final = "127.0.0.1"
+# Envoy waits for a random time below a bound that doubles, so a fleet does not return all at once. With its
+# own 30 s for the longest an Envoy is without news for that much longer after an outage (envoy, GrpcService).
+_RECONNECT: Final = BackoffStrategy(base_interval=duration(0.5), max_interval=duration(10))
+
 _NOT_SAID: Final = Locality()
 
 
@@ -58,7 +66,8 @@ class BootstrapOptions:
 
     The admin interface can read and change everything of the Envoy, so it is on loopback by default. With
     `load_stats` the Envoy reports the requests it sends, and its 60 kB node each time (envoy#31317). A
-    `gateway` is the service of Consul whose gateway entry decides on the listeners.
+    `gateway` is the service of Consul whose gateway entry decides on the listeners. An update that leaves
+    fewer than `min_clusters` is rejected by the Envoy itself, the first one too; with 0 it takes any.
     """
 
     id: str
@@ -69,6 +78,7 @@ class BootstrapOptions:
     delta: bool = True
     load_stats: bool = False
     gateway: str = ""
+    min_clusters: int = 0
     locality: Locality = _NOT_SAID
     tls: ChannelTls | None = None
 
@@ -88,6 +98,8 @@ def bootstrap(options: BootstrapOptions) -> Bootstrap:
     )
     dynamic = message.dynamic_resources
     dynamic.ads_config.CopyFrom(_ads(delta=options.delta))
+    if options.min_clusters:
+        dynamic.ads_config.config_validators.append(_validator(options.min_clusters))
     for source in (dynamic.cds_config, dynamic.lds_config):
         source.CopyFrom(_waiting_source())
     if options.load_stats:
@@ -107,6 +119,14 @@ def _ads(*, delta: bool) -> ApiConfigSource:
     )
 
 
+def _validator(min_clusters: int) -> TypedExtensionConfig:
+    """Give what lets the Envoy reject an update that takes its clusters away (Envoy, Minimum Clusters)."""
+    return TypedExtensionConfig(
+        name="envoy.config.validators.minimum_clusters",
+        typed_config=pack(MinimumClustersValidator(min_clusters_num=min_clusters)),
+    )
+
+
 def _load_stats() -> ApiConfigSource:
     return ApiConfigSource(
         api_type=ApiConfigSource.GRPC, transport_api_version=ApiVersion.V3, grpc_services=[_xds_service()]
@@ -114,7 +134,11 @@ def _load_stats() -> ApiConfigSource:
 
 
 def _xds_service() -> GrpcService:
-    return GrpcService(envoy_grpc=GrpcService.EnvoyGrpc(cluster_name=names.XDS_CLUSTER))
+    return GrpcService(
+        envoy_grpc=GrpcService.EnvoyGrpc(
+            cluster_name=names.XDS_CLUSTER, retry_policy=RetryPolicy(retry_back_off=_RECONNECT)
+        )
+    )
 
 
 def _waiting_source() -> ConfigSource:

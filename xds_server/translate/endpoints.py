@@ -5,7 +5,8 @@ when no other is left.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
@@ -26,6 +27,10 @@ from xds_server.translate.targets import Priorities, Target, targets
 # Envoy's default of 140 gives the next priority a share as soon as less than 72 % of one is healthy (Envoy,
 # "Priority levels"). With this it gets one only when none is, as long as one has fewer than 1,000 instances.
 _NONE_HEALTHY: Final = 100_000
+
+# The weights of a locality, and those of the localities of a priority, must not add up to more than 32 bits
+# (Envoy, "LocalityLbEndpoints"). Half of that leaves room for those that are rounded up to 1.
+_MAX_SUM: Final = 2**31
 
 
 def assignment(
@@ -59,9 +64,9 @@ def load_assignment(cluster: str, priorities: Priorities) -> ClusterLoadAssignme
     return message
 
 
-def _localities(priority: int, found: Iterable[Target]) -> Iterator[LocalityLbEndpoints]:
+def _localities(priority: int, found: tuple[Target, ...]) -> Iterator[LocalityLbEndpoints]:
     by_locality: defaultdict[Locality, list[Target]] = defaultdict(list)
-    for target in found:
+    for target in _within_sum(found):
         by_locality[target.locality].append(target)
     for locality in sorted(by_locality):
         members = by_locality[locality]
@@ -72,6 +77,14 @@ def _localities(priority: int, found: Iterable[Target]) -> Iterator[LocalityLbEn
             load_balancing_weight=UInt32Value(value=sum(target.weight for target in members)),
             priority=priority,
         )
+
+
+def _within_sum(found: tuple[Target, ...]) -> tuple[Target, ...]:
+    """Give the targets of a priority, with smaller weights where their sum would be too large for Envoy."""
+    divisor = -(-sum(target.weight for target in found) // _MAX_SUM)
+    if divisor <= 1:
+        return found
+    return tuple(replace(target, weight=max(1, target.weight // divisor)) for target in found)
 
 
 def _endpoint(target: Target) -> LbEndpoint:

@@ -35,6 +35,9 @@ SERVER_TEMPLATE: Final = f"{_SERVER}%s"
 # gRPC refuses a listener whose last filter is not a terminal one (gRFC A39).
 _ROUTER: Final = HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))
 
+_STATS: Final = "grpc"
+"""The API wants a prefix of statistics; gRPC does not read it."""
+
 # Two names of a service or datacenter, 128 characters each, and what Consul's DNS puts between them.
 _HOST_AND_PORT: Final = re.compile(r"([a-z0-9](?:[a-z0-9._-]{0,298}[a-z0-9])?):([0-9]{1,5})", re.ASCII)
 _IP_AND_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})", re.ASCII)
@@ -43,7 +46,7 @@ _IP_AND_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5
 def client_listener(target: str, host: str) -> Draft:
     """Give the API listener of a gRPC target; its routes come by RDS under the name of the host."""
     manager = HttpConnectionManager(
-        rds=Rds(config_source=ADS, route_config_name=host), http_filters=[_ROUTER]
+        stat_prefix=_STATS, rds=Rds(config_source=ADS, route_config_name=host), http_filters=[_ROUTER]
     )
     message = Listener(name=target, api_listener=ApiListener(api_listener=pack(manager)))
     return draft(TypeUrl.LISTENER, target, message, (Reference(TypeUrl.ROUTES, host),))
@@ -71,7 +74,9 @@ def _server_listener(name: str) -> Draft | None:
     every_call = Route(match=RouteMatch(prefix="/"), non_forwarding_action=NonForwardingAction())
     inbound = VirtualHost(name="inbound", domains=["*"], routes=[every_call])
     manager = HttpConnectionManager(
-        route_config=RouteConfiguration(name="inbound", virtual_hosts=[inbound]), http_filters=[_ROUTER]
+        stat_prefix=_STATS,
+        route_config=RouteConfiguration(name="inbound", virtual_hosts=[inbound]),
+        http_filters=[_ROUTER],
     )
     socket = SocketAddress(address=found[1] or found[2], port_value=int(found[3]))
     chain = FilterChain(

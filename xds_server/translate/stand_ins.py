@@ -50,7 +50,11 @@ def _cluster(name: str) -> tuple[Draft, ...]:
 
 
 def _virtual_host(name: str, domain: str) -> VirtualHost:
+    return VirtualHost(name=name, domains=[domain], routes=unavailable_routes())
+
+
+def unavailable_routes() -> tuple[Route, ...]:
+    """Give routes that answer 503 to every request."""
     answer = DirectResponseAction(status=_UNAVAILABLE)
     answer.body.inline_string = "xds-server withholds these routes: Envoy would reject them.\n"
-    route = Route(match=RouteMatch(prefix="/"), direct_response=answer)
-    return VirtualHost(name=name, domains=[domain], routes=[route])
+    return (Route(match=RouteMatch(prefix="/"), direct_response=answer),)

@@ -73,6 +73,8 @@ class _Gathering:
 
     def pick(self, position: int, pick: Pick, service: Service) -> None:
         """Take what one pick leads to, the nearest first: of two with one address the nearer stays."""
+        if service.departed:
+            return
         meant = self._meant(pick)
         ranked = [((position, self._distance(pick, one)), one) for one in service.instances if meant(one)]
         for rank, instance in sorted(ranked, key=lambda pair: pair[0]):

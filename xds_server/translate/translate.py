@@ -82,24 +82,28 @@ class Translator:
         available = frozenset(draft.name for drafts, _ in secret_parts for draft in drafts)
         every, failed = yield from services.understood(catalog, policy, self._memory)
         served, refused = _served(every, available)
+        # Nothing leads to a service that has departed; only its clusters are still made.
+        there = {name: own for name, own in served.items() if not every[name].service.departed}
         if self._group.client is Client.GRPC:
             return (yield from self._proxyless(catalog, policy, every, served))
         if self._group.gateway:
-            gate = self._gate(catalog, policy, served)
+            gate = self._gate(catalog, policy, there)
             reached = {name: replace(every[name], policy=own) for name, own in gate.services.items()}
             every = {**every, **reached}
             listeners, claimed = gate.listeners, gate.problems
         else:
             gate = None
-            listeners, claimed = self._asked(policy, {name: every[name].words for name in served})
+            listeners, claimed = self._asked(policy, {name: every[name].words for name in there})
         meanings, met = yield from services.meanings(served, every, catalog, policy, self._memory)
         if gate is not None:
             meanings = {name: meaning for name, meaning in meanings.items() if name in gate.services}
         deferred = on_demand.deferred_services(listeners, served)
         working, cluster_parts = yield from self._clusters(meanings, catalog, policy, deferred)
-        problems = [problem for one in every.values() for problem in one.words.problems]
+        problems = [
+            problem for one in every.values() if not one.service.departed for problem in one.words.problems
+        ]
         parts = [*secret_parts, ((), (*failed, *problems, *refused, *met, *claimed)), *cluster_parts]
-        view = self._memory.same(("view",), routes.Served.of(catalog.datacenter, working))
+        view = self._view(catalog, working)
         parts.extend((yield from self._listeners(listeners, view, available, gate)))
         yield
         self._memory.end()
@@ -117,22 +121,36 @@ class Translator:
         called = self._memory.same(("services",), callable_)
         meanings, met = yield from services.meanings(called, every, catalog, policy, self._memory)
         working, cluster_parts = yield from self._clusters(meanings, catalog, policy, frozenset())
-        view = self._memory.same(("view",), routes.Served.of(catalog.datacenter, working))
+        view = self._view(catalog, working)
         datacenter = self._memory.same(("datacenter",), catalog.datacenter)
         claimed = self._memory.recall(("claims",), proxyless.claims, policy.listeners)
-        hosts = self._memory.recall(("domains",), proxyless.domains, called, datacenter, claimed)
+        there = self._memory.same(("there",), {name: called[name] for name in view.services})
+        hosts = self._memory.recall(("domains",), proxyless.domains, there, datacenter, claimed)
         parts = [((), (*refused, *met)), *cluster_parts]
         parts.append(self._part(("claimed hosts",), proxyless.claimed_hosts, claimed, view))
-        for name, meaning in working.items():
+        for name, meaning in view.services.items():
             own = self._memory.same(("domains", name), hosts[name])
             parts.append(self._part(("hosts", name), proxyless.service_hosts, meaning, own))
             yield
         self._memory.end()
         return replace(_collect(parts, catalog.problems), derived=proxyless.DERIVED)
 
-    def _rules(self, policy: EndpointPolicy) -> EndpointRules:
+    def _view(self, catalog: Catalog, working: Mapping[str, Meaning]) -> routes.Served:
+        """Give what routes may lead to: what has its clusters, and has not departed."""
+        found = catalog.services
+        there = {name: one for name, one in working.items() if name not in found or not found[name].departed}
+        return self._memory.same(("view",), routes.Served.of(catalog.datacenter, there))
+
+    def _rules(self, policy: EndpointPolicy, listening: tuple[tuple[str, int], ...]) -> EndpointRules:
         port = self._group.admin_port
-        return EndpointRules(replace(policy, deny_ports=policy.deny_ports | ({port} if port else set())))
+        policy = replace(policy, deny_ports=policy.deny_ports | ({port} if port else set()))
+        return EndpointRules(policy, listening)
+
+    def _listening(self, policy: Policy) -> tuple[tuple[str, int], ...]:
+        """Give where the client itself listens; one without a proxy does not."""
+        if self._group.client is Client.GRPC:
+            return ()
+        return tuple((one.address, one.port) for one in policy.listeners)
 
     def _gate(self, catalog: Catalog, policy: Policy, served: Mapping[str, ServicePolicy]) -> gateways.Open:
         name = self._group.gateway
@@ -157,7 +175,8 @@ class Translator:
         One that never could be made whole is left out of all routes, or references to it would not close and
         cost every other service its listener. A cluster that several services lead to is made once.
         """
-        rules = self._memory.recall(("rules",), self._rules, policy.endpoints)
+        listening = self._memory.same(("listening",), self._listening(policy))
+        rules = self._memory.recall(("rules",), self._rules, policy.endpoints, listening)
         places = self._memory.same(
             ("places",), Places(own=catalog.datacenter, others=policy.datacenters, lost=catalog.lost)
         )

@@ -4,7 +4,10 @@ from tests.rig.eventually import eventually
 
 HOLD = 6.0
 # After a restore, a query that is held after a later index is answered only when its wait is over.
-SETTINGS = {"consul": {"wait": "2s", "removal_hold": f"{HOLD:g}s"}}
+SETTINGS = {
+    "consul": {"wait": "2s", "removal_hold": f"{HOLD:g}s"},
+    "guards": {"remove_clusters_after": "0s"},
+}
 
 
 @pytest.mark.slow

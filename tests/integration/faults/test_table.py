@@ -27,4 +27,4 @@ def written():
 
 def test_every_fault_has_a_row_with_its_tests():
     assert told() == written()
-    assert list(told()) == list(range(1, len(told()) + 1))
+    assert list(told()) == sorted(told())

@@ -1,21 +1,34 @@
+from typing import Final
+
 import pytest
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.api_listener_pb2 import ApiListener
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from xds_server.model.problem import Code
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
-from xds_server.translate import Draft, Reference
+from xds_server.translate import Draft, Reference, packing
 
 CLUSTER, ENDPOINTS, LISTENER = TypeUrl.CLUSTER, TypeUrl.ENDPOINTS, TypeUrl.LISTENER
 ROUTES, SECRET = TypeUrl.ROUTES, TypeUrl.SECRET
 
 
+MADE: Final = {
+    CLUSTER: lambda name: Cluster(name=name),
+    ENDPOINTS: lambda name: ClusterLoadAssignment(cluster_name=name),
+    LISTENER: lambda name: Listener(name=name, api_listener=ApiListener()),
+    ROUTES: lambda name: RouteConfiguration(name=name),
+    SECRET: lambda name: Secret(name=name),
+}
+
+
 def draft(type_url: TypeUrl, name: str, *references: tuple[TypeUrl, str]) -> Draft:
-    return Draft(
-        type=type_url,
-        name=name,
-        packed=name.encode(),
-        references=tuple(Reference(*one) for one in references),
-    )
+    made = MADE[type_url](name)
+    return packing.draft(type_url, name, made, tuple(Reference(*one) for one in references))
 
 
 def made(*drafts: Draft, previous: Snapshot = EMPTY) -> Snapshot:

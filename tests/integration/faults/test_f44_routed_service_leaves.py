@@ -1,0 +1,35 @@
+import pytest
+
+from tests.rig.eventually import eventually
+
+KEPT = 5.0
+# A request that is led to a cluster that is not there: the flag NC of an access log.
+NO_CLUSTER = "http.default.no_cluster"
+
+
+@pytest.mark.slow
+async def test_f44_routed_service_leaves(agent, fault_world, mode):
+    async with fault_world(agent) as world:
+        world.mode = mode
+        await world.start({"guards": {"remove_clusters_after": f"{KEPT:g}s"}})
+        leaving = await world.instance("leaving", "leaving-1")
+        await world.serving("leaving", "leaving-1")
+        async with world.load("leaving", workers=2, pause=0.005) as load:
+            await load.more(50)
+            before = await world.envoy.stat("cluster_manager.cluster_added")
+            await agent.deregister("leaving-1")
+            await load.until(lambda: load.answers[-1].status == 503)
+            # Everything is answered, with the reason.
+            await load.until(lambda: "no service with this host name" in load.answers[-1].body)
+            assert await world.envoy.hosts("leaving") == {}
+            assert "leaving" in await world.envoy.clusters()
+            # It is back before its cluster has gone, which has nothing to warm.
+            await world.register("leaving", leaving)
+            await load.until(lambda: load.answers[-1].status == 200)
+            assert await world.envoy.stat("cluster_manager.cluster_added") == before
+            await agent.deregister("leaving-1")
+            await eventually(world.envoy.clusters, lambda found: "leaving" not in found, within=KEPT + 15.0)
+            await load.more(50)
+        assert {answer.status for answer in load.answers} == {200, 503}
+        assert await world.envoy.stat(NO_CLUSTER) == 0
+        await world.converges(within=10.0)
