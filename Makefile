@@ -52,7 +52,7 @@ test: setup consul lint ## Everything: style, types, floors, and the tests again
 	$(BIN)/python -m pytest -q -m "not slow" $(PARALLEL) $(TEST)
 
 .PHONY: test-faults
-test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong with Consul, under load (about ten minutes)
+test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong, under load (about half an hour)
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/integration/faults $(TEST)
 
 .PHONY: fuzz

@@ -113,13 +113,13 @@ async def test_a_node_with_every_request_changes_nothing(server, variant):
 
 
 @pytest.mark.shows("P-007")
-async def test_a_node_that_changes_counts_as_it_was_first(server, variant):
-    """Another admin port would be another group."""
+async def test_metadata_that_changes_counts_as_it_was_first(server, variant):
+    """Another admin port would be another group. Another id ends the stream: `test_bad_inputs`, 94."""
     server.inputs.catalog.publish(catalog(user=8001, admin=19000))
     async with AdsClient(server.port, variant, node=edge(envoy_admin_port=19000)) as client:
         await client.subscribe(EDS, "admin")
         assert client.contents(await client.hear()) == {"admin": ""}
-        client.introduce(edge("another", envoy_admin_port=1))
+        client.introduce(edge(envoy_admin_port=1))
         await client.ack(EDS).subscribe(CDS).expect(CDS, "admin", "user")
 
 

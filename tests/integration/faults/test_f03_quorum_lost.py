@@ -3,8 +3,7 @@ import pytest
 from tests.integration.faults.durations import LONG
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("left", ["leader", "follower"])
+@pytest.mark.parametrize("left", ["leader", pytest.param("follower", marks=pytest.mark.slow)])
 async def test_f03_quorum_lost(cluster, fault_world, left):
     async with fault_world(cluster.client) as world:
         # A poll that is held tells nothing of the leader until its wait is over.

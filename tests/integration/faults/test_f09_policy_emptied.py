@@ -1,10 +1,7 @@
-import pytest
-
 from tests.integration.faults.durations import SHORT
 from tests.rig.consul_acl import make_policy, make_token
 
 
-@pytest.mark.slow
 async def test_f09_policy_emptied(strict_agent, fault_world, tmp_path):
     policy = await make_policy(strict_agent)
     token, file = await make_token(strict_agent, policy), tmp_path / "token"

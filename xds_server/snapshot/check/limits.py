@@ -45,8 +45,8 @@ LIMITS: Final[Mapping[TypeUrl, Limit]] = MappingProxyType(
         TypeUrl.ROUTES: Limit(16 * MIB, 200_000),
         TypeUrl.SCOPED_ROUTES: Limit(1 * MIB, 10_000),
         TypeUrl.VIRTUAL_HOST: Limit(1 * MIB, 200_000),
-        # The files it is read from have 1 MB each at most (`files.pem`).
-        TypeUrl.SECRET: Limit(3 * MIB, 10_000),
+        # The files it is read from are bounded more tightly (`files.pem`); this is the net under them.
+        TypeUrl.SECRET: Limit(16 * MIB, 10_000),
         TypeUrl.EXTENSION: Limit(1 * MIB, 10_000),
         TypeUrl.RUNTIME: Limit(1 * MIB, 1_000),
     }
