@@ -43,7 +43,7 @@ def standings():
 
 @pytest.fixture
 async def client(inputs, loads, standings):
-    sources = Sources(catalog=inputs.catalog, standings=standings)
+    sources = Sources(believed=inputs.catalog, standings=standings)
     async with TestClient(TestServer(application(inputs.pipeline, loads, sources))) as made:
         yield made
 

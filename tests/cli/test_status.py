@@ -36,7 +36,7 @@ def serve():
             building = asyncio.create_task(inputs.pipeline.run()) if ready else None
             if ready:
                 await inputs.pipeline.snapshot.get()
-            sources = Sources(catalog=inputs.catalog, standings=Latest(standings))
+            sources = Sources(believed=inputs.catalog, standings=Latest(standings))
             sources.holders.append(lambda: holds)
             server = AdminServer(application(inputs.pipeline, Loads(), sources))
             address.append(f"127.0.0.1:{await server.start('127.0.0.1', 0, tls)}")

@@ -21,9 +21,13 @@ _NOT_READY: Final = "not ready: the catalog was not read yet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The cells of the catalog and of the standing of each source it comes from, and what is held."""
+    """The cells of the catalog and of the standing of each source it comes from, and what is held.
+
+    `catalog` is what the sources say, `believed` what the guards let through of it.
+    """
 
     catalog: Latest[Catalog] = field(default_factory=Latest)
+    believed: Latest[Catalog] = field(default_factory=Latest)
     standings: Latest[tuple[Standing, ...]] = field(default_factory=Latest)
     last_good: Latest[KeptFile] = field(default_factory=Latest)
     """What is kept on disk; nothing without a `state_dir`."""
@@ -45,18 +49,17 @@ class Sources:
         """Give what `/state` shows."""
         return {
             "ready": ready,
-            "services": self._services(ready=ready),
+            "services": self._services(),
             "sources": [asdict(one) for one in self._all(operator)],
             **({"last_good": asdict(self.last_good.value)} if self.last_good.value else {}),
             "held": len(self.holds),
             "holds": [{"id": one.id, **asdict(one)} for one in self.holds[:_SHOWN]],
         }
 
-    def _services(self, *, ready: bool) -> int:
-        """Count those of the newest catalog; of what is on disk while that is all there is to serve."""
-        if self.catalog.value is not None:
-            return len(self.catalog.value.services)
-        return self.last_good.value.services if ready and self.last_good.value else 0
+    def _services(self) -> int:
+        """Count the services that are served, without those that have left."""
+        believed = self.believed.value
+        return sum(not one.departed for one in believed.services.values()) if believed else 0
 
     def measure(self, operator: tuple[Standing, ...] = ()) -> None:
         """Tell the metrics."""

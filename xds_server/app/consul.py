@@ -73,7 +73,7 @@ async def _registered(consul: ConsulSettings, one: Registration, sources: Source
 
 def _health(sources: Sources) -> tuple[Health, str]:
     """Say what proxies may expect here: an old catalog is served, and none is not."""
-    if sources.catalog.value is None:
+    if sources.believed.value is None:
         return Health.CRITICAL, "no catalog was read yet"
     doubtful = [one for one in sources.standings.value or () if one.state is not State.LIVE]
     if doubtful:

@@ -24,7 +24,6 @@ from xds_server.app.hangup import each, hangups
 from xds_server.app.last_good import LastGoodState
 from xds_server.consul.errors import ConsulError
 from xds_server.files import CatalogFileError, CatalogFileSource, SecretsSource, file_changes, read_catalog
-from xds_server.model.catalog import Catalog
 from xds_server.model.policy import Policy
 from xds_server.model.secret import Secrets
 from xds_server.model.standing import Standing, State
@@ -72,8 +71,10 @@ async def serve(settings: Settings, reload: Loader) -> None:
     sources, policy, secrets, fleet = Sources(), Latest(settings.policy), Latest[Secrets](), Fleet()
     last_good = LastGoodState(settings, sources)
     await last_good.load()
-    believed, restored = Latest[Catalog](), last_good.catalog
-    guarding = Guarding(sources.catalog, policy, believed, settings.guards, restored, sources.standings)
+    believed = sources.believed
+    guarding = Guarding(
+        sources.catalog, policy, believed, settings.guards, last_good.catalog, sources.standings
+    )
     pipeline = Pipeline(believed, policy, secrets, settings.pace, _preflight(settings))
     guarding.add(pipeline)
     pipeline.others.append(guarding.problems)
