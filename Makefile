@@ -52,8 +52,8 @@ test: setup consul lint ## Everything: style, types, floors, and the tests again
 	$(BIN)/python -m pytest -q -m "not slow" $(PARALLEL) $(TEST)
 
 .PHONY: test-faults
-test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong, under load (about half an hour)
-	$(BIN)/python -m pytest -q -m "slow or not slow" tests/integration/faults $(TEST)
+test-faults: $(VENV)/installed envoy consul ## Everything that may go wrong, under load (about twenty minutes)
+	$(BIN)/python -m pytest -q -m "slow or not slow" -n 2 --dist worksteal tests/integration/faults $(TEST)
 
 .PHONY: fuzz
 fuzz: $(VENV)/installed envoy ## Look for input that does harm, FUZZ seconds for each kind; TARGET="pem" chooses
