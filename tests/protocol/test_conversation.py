@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from tests.protocol.fake_envoy import BAD
 from tests.protocol.model_client import Client
 from tests.protocol.replica import TYPES, Catalog, Replica
+from tests.protocol.resources import CDS, LDS
 from xds_server.protocol import delta_push
 
 ALL_NAMES = "abcd"
@@ -215,11 +216,16 @@ class DeltaPerType(Conversation):
     aggregated = False
 
 
+QUICK = 25
+
+
 def search(conversation, examples):
+    """Make conversations up: always the same few in the default suite, others each time in a long search."""
     run_state_machine_as_test(
         conversation,
         settings=settings(
             max_examples=examples,
+            derandomize=examples == QUICK,
             stateful_step_count=40,
             report_multiple_bugs=False,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -227,8 +233,49 @@ def search(conversation, examples):
     )
 
 
+@pytest.mark.shows("P-032")
+@pytest.mark.parametrize("kind", [SotwConversation, DeltaConversation, SotwSilent, DeltaSilent])
+def test_a_listener_comes_in_the_company_of_one_that_is_bad_and_has_to_stay(kind):
+    """The server has forgotten the listener that `x` was before it went; the Envoys have it still."""
+    talk = kind()
+    talk.start(names={"a"}, ways={"a"})
+    talk.blue_green(place=0)
+    talk.remove_listener(name="x")
+    talk.put_listener(name="x", word=BAD, mark="", ways=set())
+    talk.put_listener(name="y", word="1", mark="", ways=set())
+    talk.teardown()
+    for client in talk.clients:
+        assert client.envoy.held[LDS] == {"x": "1", "y": "1"}
+
+
+@pytest.mark.shows("P-032", "P-094")
+@pytest.mark.parametrize("kind", [SotwConversation, DeltaConversation, SotwSilent, DeltaSilent])
+def test_what_comes_beside_a_bad_one_that_is_on_its_way_out_is_not_to_blame(kind):
+    """In state of the world the list holds the bad cluster until no route leads there."""
+    talk = kind()
+    talk.start(names={"a"}, ways={"a"})
+    talk.put_cluster(name="a", word=BAD)
+    talk.blue_green(place=0)
+    talk.teardown()
+    for client in talk.clients:
+        assert client.envoy.held[CDS] == {"b": "1"}
+
+
+@pytest.mark.shows("P-029", "P-032")
+@pytest.mark.parametrize("kind", [SotwConversation, DeltaConversation, SotwSilent, DeltaSilent])
+def test_what_a_client_brought_stays_when_its_next_version_is_bad(kind):
+    """In state of the world it does not say which version it has."""
+    talk = kind()
+    talk.start(names={"a"}, ways={"a"})
+    talk.put_listener(name="x", word="1", mark="", ways={"a", "b"})
+    talk.put_cluster(name="a", word=BAD)
+    talk.break_streams(who=0, where=0, types=set(TYPES), anew=False)
+    talk.teardown()
+    assert talk.clients[0].envoy.held[CDS] == {"a": "1", "b": "1"}
+
+
 EXAMPLES = [
-    pytest.param(25, id="quick"),
+    pytest.param(QUICK, id="quick"),
     pytest.param(1000, id="thorough", marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
 ]
 

@@ -113,3 +113,17 @@ def test_an_answer_that_comes_late_is_waited_for(begin):
 
     assert [talk.outbox() for _ in range(5)] == [[]] * 5
     assert [talk.ack(EDS), talk.ack(CDS)] == [[], []]
+
+
+@pytest.mark.shows("P-032")
+def test_what_was_rejected_in_company_may_be_in_use_and_is_taken_back(begin):
+    """Envoy applies what is good of a response it rejects."""
+    one = snapshot(service("a"), service("b"))
+    two = snapshot(service("a", "2"), service("b", "2"), after=one)
+    talk = begin(one)
+    talk.ask(CDS)
+    talk.ack(CDS)
+    talk.offer(two)
+    talk.reject(CDS)
+
+    assert talk.offer(snapshot(service("a"), service("b"), after=two)) == [sent(CDS, a="1", b="1")]

@@ -19,6 +19,7 @@ from tests.protocol.resources import (
 )
 from tests.protocol.talk import TALKS, SotwTalk, sent
 from xds_server.model.types import TypeUrl
+from xds_server.protocol.machine import CLUSTERS_AWAITED
 from xds_server.protocol.order import PUSH_ORDER
 
 BLUE = snapshot(service("blue"), web("l", "blue"))
@@ -377,3 +378,46 @@ def test_a_narrowed_list_of_clusters_does_not_keep_the_others():
     talk.ask(CDS, "a")
 
     assert talk.offer(snapshot(service("a", "2"), service("b"), after=old)) == [sent(CDS, a="2")]
+
+
+@pytest.mark.shows("P-093")
+def test_routes_wait_30_s_for_clusters_that_are_never_answered(begin):
+    talk = settled(begin, BLUE)
+    assert talk.machine.held_back(talk.now) is None
+    talk.now = 1000.0
+    assert types(talk.offer(GREEN)) == [CDS]
+    talk.now += CLUSTERS_AWAITED - 1
+    assert talk.outbox() == []
+    assert talk.machine.held_back(talk.now) == 1.0
+
+    talk.now += 1
+    assert talk.outbox() == [sent(RDS, l="green")]
+    assert talk.machine.held_back(talk.now) is None
+    # The old cluster stays until the new one is answered.
+    assert talk.ack(RDS) == []
+    assert talk.ask(EDS, *(["green", "blue"] if talk.variant == "sotw" else ["green"])) != []
+    talk.ack(EDS)
+    assert talk.ack(CDS) == [gone(talk, "blue", green="1")]
+
+
+@pytest.mark.shows("P-093")
+def test_a_clock_that_is_set_back_holds_no_routes(begin):
+    talk = settled(begin, BLUE)
+    talk.now = 1000.0
+    talk.offer(GREEN)
+    talk.now = 10.0
+    assert talk.outbox() == [sent(RDS, l="green")]
+
+
+@pytest.mark.shows("P-093")
+def test_clusters_that_routes_lead_to_go_before_them_whatever_is_unanswered(begin):
+    talk = settled(begin, BLUE)
+    talk.offer(GREEN)
+    red = snapshot(service("green"), service("red"), web("l", "red"), after=GREEN)
+    assert talk.offer(red) == []
+
+    talk.now += CLUSTERS_AWAITED
+    assert types(responses := talk.outbox())[0] is CDS
+    assert types(responses)[-1] is RDS
+    assert responses[0].resources["red"] == "1"
+    assert responses[-1] == sent(RDS, l="red")

@@ -192,6 +192,12 @@ WAY = {"match": {"prefix": "/"}, "route": {"cluster": "user"}}
             "ring_hash_lb_config: a ring of at least 9 and at most 8 entries is none.",
         ),
         (
+            cluster(maglev_lb_config={"table_size": 65_536}),
+            "maglev_lb_config.table_size: 65536 is no prime number.",
+        ),
+        (cluster(maglev_lb_config={"table_size": 1}), "maglev_lb_config.table_size: 1 is no prime number."),
+        (cluster(maglev_lb_config={"table_size": 5_000_012}), "maglev_lb_config.table_size"),
+        (
             cluster(outlier_detection={"base_ejection_time": "10s", "max_ejection_time": "9s"}),
             "outlier_detection.max_ejection_time is shorter than base_ejection_time.",
         ),
@@ -226,6 +232,8 @@ def test_good_ones_are_handed_on_as_they_are() -> None:
         of(GOOD),
         assignment(),
         cluster(ring_hash_lb_config={"minimum_ring_size": 8, "maximum_ring_size": 8}),
+        cluster(maglev_lb_config={"table_size": 65_537}),
+        cluster(maglev_lb_config={"table_size": 5_000_011}),
         listener(filter_chains=[{"filter_chain_match": {"server_names": [name]}} for name in "ab"]),
         routes({"name": "a", "domains": ["x"], "routes": [WAY]}),
     ):

@@ -103,6 +103,10 @@ class Ledger:
         self.rejected.update(
             {name: one.version for name, one in resources.items() if self.sent.get(name) == one.version}
         )
+        doubted = [name for name, one in resources.items() if self.doubted(name, one.version)]
+        if len(doubted) > 1:
+            # Of what is in bad company the client may use the new version, or the one before.
+            self._several.update(name for name in doubted if self._before[name])
         return Delivery(delivery.version, delivery.sent_at, resources)
 
     def doubted(self, name: str, version: str) -> bool:

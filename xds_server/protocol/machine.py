@@ -15,6 +15,13 @@ from xds_server.protocol.order import CHILD, FULL_STATE, ROUTING
 from xds_server.protocol.subscription import Subscription
 from xds_server.snapshot import Resource, Snapshot
 
+CLUSTERS_AWAITED: Final = 30.0
+"""Seconds for which routes, and more clusters, wait for the answer to clusters.
+
+Twice Envoy's `initial_fetch_timeout` of 15 s, after which it is done with a cluster whose endpoints did not
+come. Some it never answers, like an EDS cluster with a Maglev table whose size is not prime (Envoy 1.40).
+"""
+
 _TYPES: Final = {str(type_url): type_url for type_url in TypeUrl}
 
 
@@ -30,6 +37,8 @@ class TypeState:
         """Names to be answered whatever the client is believed to have: it asked, or its copy is void."""
         self.dirty: set[str] = set()
         """Subscribed names whose content may differ from what was sent."""
+        self.brings = False
+        """Whether the client may have resources that are not in the ledger, from an earlier stream."""
         self.started = False
         """Whether a request of this type was taken on this stream."""
         self.nonce = ""
@@ -136,6 +145,14 @@ class Machine:
         self._now = at
         return list(self._responses())
 
+    def held_back(self, at: float) -> float | None:
+        """Give after how many seconds `outbox` has more to give, even if nothing happens; None for never."""
+        self._now = at
+        waiting = [self.types[one] for one in (TypeUrl.CLUSTER, *ROUTING) if one in self.types]
+        if any(state.dirty for state in waiting) and self._clusters_awaited():
+            return self._clusters_awaited()
+        return None
+
     def _responses(self) -> Iterator[Response]:
         raise NotImplementedError
 
@@ -184,7 +201,8 @@ class Machine:
         There is nothing to take away then. Nor is anything put in its place: an Envoy does not wait for what
         it has rejected (its `onConfigUpdateFailed` for EDS and RDS), and status shows the rejection still.
         """
-        return (state.type, name) in self.snapshot.replaced and state.ledger.took_nothing(name)
+        withheld = (state.type, name) in self.snapshot.replaced
+        return withheld and not state.brings and state.ledger.took_nothing(name)
 
     def _brought(
         self, state: TypeState, resources: Mapping[str, Resource], claims: Mapping[str, str]
@@ -247,9 +265,10 @@ class Machine:
 
     def _unacknowledged(self, state: TypeState) -> bool:
         """Tell whether changes of a type wait for an answer to the last of them (P-034)."""
-        if state.type is TypeUrl.CLUSTER and self._routes_asked():
-            # Requests never wait (P-095); so what their answers lead to goes before them, unacknowledged.
-            return False
+        if state.type is TypeUrl.CLUSTER:
+            # Requests never wait (P-095); so what their answers lead to goes before them, unacknowledged. And
+            # what routes lead to that wait no longer goes before those.
+            return not self._routes_asked() and self._clusters_awaited() > 0
         return bool(state.ledger.outstanding)
 
     def _behind_clusters(self, state: TypeState) -> bool:
@@ -258,8 +277,17 @@ class Machine:
         A new cluster serves when it is warm, and Envoy acknowledges it then; a route that is there first
         answers 503. A rejection is an answer too, so that one bad cluster does not hold up all routes.
         """
+        return state.type in ROUTING and self._clusters_awaited() > 0
+
+    def _clusters_awaited(self) -> float:
+        """Give for how many seconds more an answer to clusters is waited for; 0 where none is.
+
+        A clock that was set back ends the wait.
+        """
         clusters = self.types.get(TypeUrl.CLUSTER)
-        return state.type in ROUTING and clusters is not None and bool(clusters.ledger.outstanding)
+        oldest = None if clusters is None else next(iter(clusters.ledger.outstanding.values()), None)
+        left = 0.0 if oldest is None else oldest.sent_at + CLUSTERS_AWAITED - self._now
+        return left if 0.0 < left <= CLUSTERS_AWAITED else 0.0
 
     def _routes_asked(self) -> bool:
         return any(self.types[type_url].asked for type_url in ROUTING if type_url in self.types)

@@ -41,6 +41,7 @@ class SotwMachine(Machine):
         if initial:
             answer = self._foreign_rejection(state, request, _claims(request))
             state.ledger.outstanding.clear()
+            state.brings = bool(request.version_info)
         elif request.response_nonce in state.ledger.outstanding:
             answer = self._settle(state, request)
         if not initial and request.response_nonce != state.nonce:
@@ -90,7 +91,7 @@ class SotwMachine(Machine):
     def _responses(self) -> Iterator[Response]:
         """Give the responses in push order; of each type one push at most is unacknowledged."""
         # Clusters once more at the end: what left may go where the routes turned out to have nothing to say.
-        for type_url in (*PUSH_ORDER, TypeUrl.CLUSTER):
+        for type_url in (*PUSH_ORDER, TypeUrl.CLUSTER, TypeUrl.ENDPOINTS):
             state = self.types.get(type_url)
             if state is None or self._unacknowledged(state):
                 continue
@@ -111,7 +112,7 @@ class SotwMachine(Machine):
             resources = {name: {**leaving, **resources}[name] for name in sorted({*leaving, *resources})}
             leaving, postponed = {}, set(leaving)
         else:
-            postponed = set()
+            postponed = set[str]()
         changed = self._changed(state, resources)
         owed = state.asked
         missing = [name for name in state.due if name not in resources]
@@ -121,7 +122,9 @@ class SotwMachine(Machine):
         for name in leaving:
             state.ledger.forget(name)
         self._held[state.type] = resources
-        self._void_children(changed)
+        # P-032: what was rejected the client may use or not, so that any version of it may be news to it.
+        doubtful = state.ledger.rejected.keys() & resources.keys() - postponed
+        self._void_children((*changed, *(resources[name] for name in sorted(doubtful))))
         return self._respond(state, self._full_version(state, resources), resources, missing)
 
     def _set_right(self, state: TypeState, resources: Mapping[str, Resource]) -> None:
@@ -130,7 +133,7 @@ class SotwMachine(Machine):
         for name in ledger.rejected.keys() & held.keys():
             if name in resources and ledger.holds(name, resources[name].version):
                 held[name] = resources[name]
-            elif name not in resources and ledger.took_nothing(name):
+            elif name not in resources and not state.brings and ledger.took_nothing(name):
                 del held[name]
                 if not self._untaken(state, name):
                     ledger.forget(name)
@@ -145,9 +148,9 @@ class SotwMachine(Machine):
         return wanted
 
     def _leaving_allowed(self, state: TypeState) -> bool:
-        """Tell whether clusters may go: nothing new to send first, and the routes are settled."""
+        """Tell whether clusters may go: nothing new to send or be answered first, and the routes settled."""
         new = any(resource is not None for _, resource in self._differing(state))
-        return not new and self._settled(ROUTING)
+        return not (new or state.ledger.outstanding) and self._settled(ROUTING)
 
     def _full_version(self, state: TypeState, resources: dict[str, Resource]) -> str:
         current = self.snapshot.sets[state.type]

@@ -11,7 +11,7 @@ from typing import Final
 MOST_TRIES: Final = 40
 """Responses that one rejection may lead to on a stream; what is not found by then stays withheld."""
 
-_HOPELESS: Final = 16
+HOPELESS: Final = 16
 """Rejections without an ACK between them after which a client is taken to reject everything."""
 
 
@@ -32,6 +32,11 @@ class Trial:
         """What a text named; it counts as at fault as long as that explains everything."""
         self._tries = 0
         self._rejections = 0
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """What is still looked at, but for what a text named."""
+        return frozenset((*self._bad, *self._rest))
 
     def reject(self, suspects: Collection[str], named: Collection[str]) -> None:
         """Take that a response with these was rejected, some of them named by the error text."""
@@ -61,7 +66,7 @@ class Trial:
 
     def _go_on(self) -> None:
         """Choose what to let through next."""
-        if self._tries >= MOST_TRIES or self._rejections >= _HOPELESS:
+        if self._tries >= MOST_TRIES or self._rejections >= HOPELESS:
             self._bad, self._rest, self.testing = [], [], frozenset()
         elif self._bad:
             self.testing = frozenset(self._bad[: (len(self._bad) + 1) // 2])

@@ -163,20 +163,48 @@ class View:
         }
         if not suspects:
             return False
+        named = answer.named & suspects.keys()
+        if not named and answer.type not in self._trials and self._overtaken(answer):
+            # In delta it can go out without that at once. The next list of all there is comes by itself.
+            if not answer.version:
+                self._again[answer.type] = frozenset(suspects)
+            return False
         self._refused.update({(answer.type, name): (version, error) for name, version in suspects.items()})
         self._keeps.update((answer.type, name) for name in suspects.keys() & answer.keeps)
-        named = answer.named & suspects.keys()
-        self._untold.update((answer.type, name) for name in named or suspects)
-        whole = answer.type in FULL_STATE and WILDCARD in self._claims.get(answer.type, ())
-        if whole and not all(self._removable((answer.type, name)) for name in suspects):
-            # State of the world: the next response would have to hold them all again.
-            self._trials.pop(answer.type, None)
-            self._untold.update((answer.type, name) for name in suspects)
+        blamed = named or suspects.keys()
+        self._untold.update((answer.type, name) for name in blamed)
+        stay = {name for name in blamed if not self._removable((answer.type, name))}
+        # Only a state-of-the-world response has a version, and only its lists hold again what was rejected.
+        if stay and answer.version and answer.type in FULL_STATE:
+            self._give_up(answer.type, frozenset(suspects), named | stay)
             return True
         trial = self._trials.setdefault(answer.type, Trial())
         trial.reject(suspects, named)
         self._go_on(answer.type, trial)
         return True
+
+    def _overtaken(self, answer: Answer) -> bool:
+        """Tell whether it may be something that is not served any more that was rejected, not the rest."""
+        served = self.snapshots.value
+        return served is not None and any(
+            version_in(served, (answer.type, name)) != answer.resources[name].version
+            for name in answer.suspects
+        )
+
+    def _give_up(self, type_url: TypeUrl, sent: frozenset[str], bad: frozenset[str]) -> None:
+        """End the search, as each list from now on holds what was just rejected and has to stay in it.
+
+        No answer tells anything of what was `sent` along with that, or of what would be tried next. All but
+        what is `bad` goes as it is: Envoy applies what is good of it, and what it applied is not taken away.
+        """
+        trial = self._trials.pop(type_url, None)
+        unsettled = frozenset() if trial is None else trial.unsettled - bad
+        freed = {(type_url, name) for name in unsettled | sent - bad}
+        for key in freed:
+            self._refused.pop(key, None)
+        self._untold -= freed
+        self._keeps -= freed
+        self._again[type_url] = unsettled - sent
 
     def _clear(self, type_url: TypeUrl, names: Iterable[str]) -> None:
         trial = self._trials.get(type_url)

@@ -100,6 +100,7 @@ class Conversation:
         self._heard = heard
         self._patience = patience
         self._pulse: asyncio.TimerHandle | None = None
+        self._reminder: asyncio.TimerHandle | None = None
         self._rejections = Flow(_TOLD, time.monotonic())
 
     async def run(self, inbox: Inbox) -> End:
@@ -110,9 +111,9 @@ class Conversation:
         try:
             while (end := await self._next(inbox)) is None:
                 self._beat_later(inbox)
+                self._remind_later(inbox)
         finally:
-            if self._pulse is not None:
-                self._pulse.cancel()
+            self._stop_timers()
         return end
 
     async def _next(self, inbox: Inbox) -> End | None:
@@ -127,10 +128,9 @@ class Conversation:
         at = time.time()
         match item:
             case Heartbeat():
-                self._pulse = None
+                self._stop_timers()
                 if isinstance(self._machine, DeltaMachine):
                     await self._send(self._machine.heartbeats(at))
-                return
             case Snapshot():
                 self._view.hand_over(self._machine)
             case bytes():
@@ -144,6 +144,17 @@ class Conversation:
         interval = self._machine.heartbeat_interval
         if interval is not None:
             self._pulse = asyncio.get_running_loop().call_later(interval, inbox.beat)
+
+    def _remind_later(self, inbox: Inbox) -> None:
+        """Go on where what is to be sent waits for an answer that may never come (P-093)."""
+        if self._reminder is None and (seconds := self._machine.held_back(time.time())) is not None:
+            self._reminder = asyncio.get_running_loop().call_later(seconds, inbox.beat)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._pulse, self._reminder):
+            if timer is not None:
+                timer.cancel()
+        self._pulse = self._reminder = None
 
     def _receive(self, request: Any, at: float) -> None:
         telemetry.REQUESTS.labels(self._variant.name, _TYPE_NAMES.get(request.type_url, "other")).inc()

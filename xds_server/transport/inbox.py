@@ -16,7 +16,7 @@ _ROOM: Final = 8
 
 
 class Heartbeat:
-    """It is time to send heartbeats."""
+    """It is time to send heartbeats, and what was to wait no longer than until now."""
 
 
 HEARTBEAT: Final = Heartbeat()
@@ -45,7 +45,7 @@ class Inbox:
         self._filled.set()
 
     def beat(self) -> None:
-        """Say that heartbeats are due."""
+        """Say that heartbeats are due, or what waited."""
         self._beat = True
         self._filled.set()
 

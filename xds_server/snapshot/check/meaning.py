@@ -5,6 +5,8 @@ together. All are read from one message alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from math import isqrt
 from typing import Any, Final
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -45,10 +47,19 @@ def _cluster(message: Cluster) -> Iterator[str]:
     most = ring.maximum_ring_size.value if ring.HasField("maximum_ring_size") else _DEFAULT_LARGEST_RING
     if message.HasField("ring_hash_lb_config") and least > most:
         yield f"ring_hash_lb_config: a ring of at least {least} and at most {most} entries is none."
+    maglev = message.maglev_lb_config
+    # Its rule for the field says how large it may be, so that this is soon counted.
+    if maglev.HasField("table_size") and not _is_prime(maglev.table_size.value):
+        yield f"maglev_lb_config.table_size: {maglev.table_size.value} is no prime number."
     outlier = message.outlier_detection
     base = nanoseconds(outlier.base_ejection_time) or _DEFAULT_EJECTION
     if outlier.HasField("max_ejection_time") and nanoseconds(outlier.max_ejection_time) < base:
         yield "outlier_detection.max_ejection_time is shorter than base_ejection_time."
+
+
+@lru_cache(maxsize=16)
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % factor for factor in range(2, isqrt(number) + 1))
 
 
 def _listener(message: Listener) -> Iterator[str]:
