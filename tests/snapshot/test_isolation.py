@@ -70,7 +70,7 @@ def changed(first: Catalog, other: Catalog, name: str) -> Catalog:
 
 
 @given(st.integers(0, 2**32), st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.parametrize("kind", GROUPS)
 def test_a_service_changes_nothing_of_the_others(kind: str, seed: int, data: st.DataObject) -> None:
     drawing = Drawing(seed)

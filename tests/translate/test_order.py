@@ -30,7 +30,7 @@ def fresh(catalog: Catalog) -> Translation:
     return Translator(Group()).translate(catalog, POLICY, SECRETS)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(catalogs(), st.randoms(use_true_random=False))
 @pytest.mark.shows("P-022")
 def test_the_order_of_the_input_changes_no_byte(catalog: Catalog, random: Random) -> None:
@@ -41,7 +41,7 @@ def test_the_order_of_the_input_changes_no_byte(catalog: Catalog, random: Random
     assert plain(other) == plain(fresh(catalog))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(catalogs(), min_size=2, max_size=4))
 @pytest.mark.shows("P-021")
 def test_what_was_there_before_changes_no_byte(history: list[Catalog]) -> None:
@@ -53,7 +53,7 @@ def test_what_was_there_before_changes_no_byte(history: list[Catalog]) -> None:
     assert plain(made) == plain(fresh(history[-1]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(catalogs())
 @pytest.mark.shows("P-063")
 def test_names_are_unique_and_all_references_close(catalog: Catalog) -> None:

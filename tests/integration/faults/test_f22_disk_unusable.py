@@ -63,6 +63,7 @@ async def recovers(world):
     assert sorted(one.name for one in file_of(world).parent.iterdir()) == ["last-good", "lock"]
 
 
+@pytest.mark.slow
 async def test_f22_state_damaged(agent, fault_world):
     async with fault_world(agent) as world:
         await world.start(KEEPS)

@@ -1,10 +1,13 @@
 import asyncio
 
+import pytest
+
 from tests.rig.hooked_server import HookedServer
 
 BLOCKED = 5.0
 
 
+@pytest.mark.slow
 async def test_f26_loop_blocked(agent, fault_world):
     """Nothing of the server runs for 5 s; every stream and every request to Envoy survives it."""
     async with fault_world(agent) as world:

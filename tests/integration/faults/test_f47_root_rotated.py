@@ -2,6 +2,8 @@ import asyncio
 import base64
 import ssl
 
+import pytest
+
 from tests.rig.eventually import eventually
 from tests.rig.load import Load, ask
 from tests.rig.pem import Authority
@@ -11,6 +13,7 @@ from tests.rig.tls_edge import HOST, replace, replace_pair, serving, showing, tr
 NAME = "payment.test"
 
 
+@pytest.mark.slow
 async def test_f47_root_rotated(delta_world, record_property):
     """Both roots are trusted while certificates move from one to the other: at the listener and behind it."""
     world, old, new, port = delta_world, Authority("old root"), Authority("new root"), free_port()

@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from tests.rig.eventually import eventually
 
 HOST = "shop.test"
@@ -12,6 +14,7 @@ def with_route(world, service):
     return {"default_listener": False, "listeners": [listener]}
 
 
+@pytest.mark.slow
 async def test_f48_settings_bad(delta_world, record_property):
     world = delta_world
     await world.instance("blue")
