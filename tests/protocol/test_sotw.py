@@ -36,12 +36,6 @@ PARTIAL = [
 ]
 
 
-def with_endpoints(type_url, drafts):
-    """Close the references of clusters."""
-    names = [one.name for one in drafts if getattr(one, "type", None) is CDS]
-    return snapshot(*drafts, *(endpoints(name) for name in names))
-
-
 def after(snap, *drafts):
     names = [one.name for one in drafts if getattr(one, "type", None) is CDS]
     return snapshot(*drafts, *(endpoints(name) for name in names), after=snap)

@@ -15,7 +15,7 @@ from xds_server import telemetry
 from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
 from xds_server.protocol.blame import named_by
-from xds_server.snapshot import EMPTY, Key, Origin, Resource, Snapshot, postpone
+from xds_server.snapshot import EMPTY, Key, Origin, Resource, Snapshot, postpone, told_withheld
 from xds_server.telemetry import Event, log
 
 VETTED: Final = (TypeUrl.CLUSTER, TypeUrl.LISTENER, TypeUrl.ROUTES, TypeUrl.VIRTUAL_HOST)
@@ -91,15 +91,12 @@ class Vetting:
                 del self._bad[key]
 
     def _problem(self, key: Key, previous: Snapshot, origin: Origin) -> Problem:
-        known = key[1] in previous.sets[key[0]].by_name
-        kept = "the last good version is served" if known else "there is no good version to serve"
-        does = f"is withheld, {kept}" if self._blocks else "is served all the same"
+        if self._blocks:
+            told = told_withheld(key, previous.sets[key[0]].by_name.get(key[1]))
+        else:
+            told = f"{key[0].short} {key[1]} is served all the same"
         words = f"the Envoy beside this server would not load it: {self._bad[key][1]!a}"
-        return Problem(
-            code=Code.PREFLIGHT_REFUSED,
-            source=origin(*key),
-            sentence=f"{key[0].short} {key[1]} {does}: {words}",
-        )
+        return Problem(code=Code.PREFLIGHT_REFUSED, source=origin(*key), sentence=f"{told}: {words}")
 
     # --- asking
 

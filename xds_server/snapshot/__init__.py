@@ -9,6 +9,7 @@ from xds_server.snapshot.fallback import can_fall_back, fall_back
 from xds_server.snapshot.postpone import postpone
 from xds_server.snapshot.resource import Key, Resource, absent
 from xds_server.snapshot.snapshot import EMPTY, ResourceSet, Snapshot
+from xds_server.snapshot.withhold import told_withheld
 
 __all__ = [
     "EMPTY",
@@ -23,4 +24,5 @@ __all__ = [
     "can_fall_back",
     "fall_back",
     "postpone",
+    "told_withheld",
 ]

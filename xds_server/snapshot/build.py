@@ -11,7 +11,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.snapshot.check import check, check_together, close_references
 from xds_server.snapshot.resource import Key, Resource, Resources
 from xds_server.snapshot.snapshot import RECENT_CHANGES, Change, Derive, Names, ResourceSet, Snapshot
-from xds_server.snapshot.withhold import stands_in, withhold
+from xds_server.snapshot.withhold import told_withheld, withhold
 from xds_server.translate.packing import Draft
 
 DeriveDraft: TypeAlias = Callable[[str], Draft | None]
@@ -180,11 +180,7 @@ def _complaints(
                 code = Code.ENDPOINT_INVALID if type_url is TypeUrl.ENDPOINTS else Code.RESOURCE_INVALID
                 yield Problem(code=code, source=origin(type_url, name), sentence=sentence)
     for (type_url, name), complaint in bad.items():
-        known = previous.sets[type_url].by_name.get(name)
-        good = known is not None and not stands_in(known)
-        served = "the last good version is served" if good else "there is no good version to serve"
+        told = told_withheld((type_url, name), previous.sets[type_url].by_name.get(name))
         yield Problem(
-            code=Code.RESOURCE_INVALID,
-            source=origin(type_url, name),
-            sentence=f"{type_url.short} {name} is withheld, {served}: {complaint}",
+            code=Code.RESOURCE_INVALID, source=origin(type_url, name), sentence=f"{told}: {complaint}"
         )

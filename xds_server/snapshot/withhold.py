@@ -49,6 +49,16 @@ def stands_in(resource: Resource) -> bool:
     return any(one.packed == resource.packed for one in _stand_in(resource.key, None))
 
 
+def told_withheld(key: Key, known: Resource | None) -> str:
+    """Say that a resource is withheld, and what is served in its place: `known` is what was served before.
+
+    What only stood in for it is no good version.
+    """
+    good = known is not None and not stands_in(known)
+    served = "the last good version is served" if good else "there is no good version to serve"
+    return f"{key[0].short} {key[1]} is withheld, {served}"
+
+
 def _stand_in(key: Key, bad: Resource | None) -> tuple[Resource, ...]:
     """Give what stands in for a resource; it is on demand if that was."""
     return _made(key, bad is not None and bad.on_demand)
