@@ -36,6 +36,7 @@ from xds_server.model.route import (
     TextMatch,
     Treatment,
 )
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Kept, Refused, Withheld
 from xds_server.runtime import control
@@ -145,7 +146,7 @@ _PROBLEM = Problem(code=Code.SERVICE_NAME, source='consul service "a b"', senten
 EVERYTHING = LastGood(
     catalog=Catalog(
         datacenter="dc1",
-        services=MappingProxyType(
+        services=Table(
             {
                 "gone": Service(name="gone", instances=(_INSTANCE,), departed=True),
                 "none": Service(name="none"),

@@ -25,6 +25,7 @@ from xds_server.model.policy import (
 )
 from xds_server.model.problem import Code, Problem
 from xds_server.model.proxy import Group
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Kept, Refused, Withheld
 from xds_server.runtime import control
@@ -110,9 +111,9 @@ def values(hint):
             return st.tuples(*(values(one) for one in items))
         case "<class 'frozenset'>":
             return st.frozensets(values(get_args(hint)[0]), max_size=2)
-        case "<class 'collections.abc.Mapping'>":
-            key, value = get_args(hint)
-            return st.dictionaries(values(key), values(value), max_size=2).map(MappingProxyType)
+        case "<class 'collections.abc.Mapping'>" | "<class 'xds_server.model.table.Table'>" as kind:
+            of = MappingProxyType if "Mapping" in kind else Table
+            return st.dictionaries(SMALL[str], values(get_args(hint)[-1]), max_size=2).map(of)
         case _ if get_args(hint):
             return st.one_of(*(values(one) for one in get_args(hint)))
         case "<class 'NoneType'>":
@@ -131,7 +132,7 @@ def named(state):
     """Give the state with its services under names that catalogs may have."""
     given = enumerate(state.catalog.services.values())
     services = {f"s{number:02d}": replace(one, name=f"s{number:02d}") for number, one in given}
-    return replace(state, catalog=replace(state.catalog, services=MappingProxyType(services)))
+    return replace(state, catalog=replace(state.catalog, services=Table(services)))
 
 
 @given(values(LastGood).map(named))
@@ -156,7 +157,7 @@ def test_the_bytes_of_a_service_that_stays_are_used_again(catalog, random):
     encoder = Encoder()
     encoder.encode(LastGood(catalog=catalog))
     fewer = dict(random.sample(list(catalog.services.items()), len(catalog.services) // 2))
-    smaller = Catalog(datacenter="x", services=MappingProxyType(fewer))
+    smaller = Catalog(datacenter="x", services=Table(fewer))
 
     assert encoder.encode(LastGood(catalog=smaller)) == Encoder().encode(LastGood(catalog=smaller))
 
@@ -182,7 +183,7 @@ def test_the_value_of_an_override_is_kept_with_its_type(field, value):
 
 
 def state_of(**catalog):
-    return LastGood(catalog=Catalog(datacenter="dc1", services=MappingProxyType({}), **catalog))
+    return LastGood(catalog=Catalog(datacenter="dc1", services=Table({}), **catalog))
 
 
 def test_numbers_and_texts_that_cannot_be_written_become_the_nearest_that_can():

@@ -5,13 +5,13 @@ An unchanged service keeps its identity, and a change of one costs no work on th
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from types import MappingProxyType
 
 from xds_server.consul.decode import ServiceAnswer
 from xds_server.consul.text import shown
 from xds_server.model.catalog import Catalog, Instance, Service
 from xds_server.model.entries import NO_ENTRIES, ConfigEntries
 from xds_server.model.problem import Code, Problem
+from xds_server.model.table import Table
 
 
 class Assembly:
@@ -128,7 +128,7 @@ class Assembly:
             found = [problem for problems in self._problems.values() for problem in problems]
             self._catalog = Catalog(
                 datacenter=self.datacenter,
-                services=MappingProxyType(self._services.copy()),
+                services=Table(self._services),
                 problems=tuple(sorted([*self._name_problems, *found])),
                 entries=self._entries,
             )

@@ -7,9 +7,9 @@ on what it did not touch.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from types import MappingProxyType
 
 from xds_server.model.catalog import Catalog, Service
+from xds_server.model.table import Table
 
 
 class Merger:
@@ -33,7 +33,7 @@ class Merger:
         services = {name: self._put_together(name, known, parts[name]) for name in sorted(parts)}
         return replace(
             own,
-            services=MappingProxyType(services),
+            services=Table(services),
             problems=tuple(sorted({problem for catalog in (own, *others) for problem in catalog.problems})),
             lost=lost,
         )

@@ -16,6 +16,7 @@ from xds_server.guard.options import GuardOptions
 from xds_server.model.catalog import Catalog, Instance, Service
 from xds_server.model.hold import Hold
 from xds_server.model.policy import Policy
+from xds_server.model.table import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def beginning(restored: Catalog | None) -> State:
     services = restored.services
     gone = {name: outlive.Departed(one, 0.0) for name, one in services.items() if one.departed}
     if gone:
-        services = MappingProxyType({name: one for name, one in services.items() if name not in gone})
+        services = Table({name: one for name, one in services.items() if name not in gone})
     return State(believed=services, departed=gone)
 
 
@@ -147,7 +148,7 @@ def _overlaid(services: Services, others: Services) -> Services:
 def _served(candidate: Catalog, services: Services, gone: Mapping[str, outlive.Departed]) -> Catalog:
     """Give the catalog that is served: the candidate itself where nobody has a say."""
     services = _overlaid(services, {name: one.service for name, one in gone.items()})
-    return candidate if services is candidate.services else replace(candidate, services=services)
+    return candidate if services is candidate.services else replace(candidate, services=Table(services))
 
 
 def _with_end(hold: Hold, left: float, evidence: Evidence) -> Hold:

@@ -5,14 +5,14 @@ whether an address or a port may be used is decided where endpoints are made (`t
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from xds_server.model.entries import NO_ENTRIES, ConfigEntries
 from xds_server.model.problem import Problem
+from xds_server.model.table import Table
 
 NO_META: Final[tuple[tuple[str, str], ...]] = ()
 
@@ -117,7 +117,7 @@ class Catalog:
     """
 
     datacenter: str
-    services: Mapping[str, Service]
+    services: Table[Service]
     problems: tuple[Problem, ...] = ()
     entries: ConfigEntries = NO_ENTRIES
     lost: frozenset[str] = frozenset()
@@ -125,10 +125,8 @@ class Catalog:
     @classmethod
     def of(cls, datacenter: str, services: Iterable[Service], problems: Iterable[Problem] = ()) -> "Catalog":
         """Make a catalog from parts in any order; of two services of one name the last stays."""
-        by_name = {service.name: service for service in services}
-        ordered = {name: by_name[name] for name in sorted(by_name)}
         return cls(
             datacenter=datacenter,
-            services=MappingProxyType(ordered),
+            services=Table({service.name: service for service in services}),
             problems=tuple(sorted(problems)),
         )

@@ -1,7 +1,6 @@
 """The state that is kept, and its bytes: a protobuf message `LastGood`."""
 
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -10,11 +9,12 @@ from xds_server.files.last_good import codec
 from xds_server.files.last_good.envelope import RefusedError
 from xds_server.files.last_good.schema import descriptor, message_class
 from xds_server.model.catalog import Catalog, Service, is_service_name
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Withheld
 from xds_server.runtime.control import Kept
 
-_NO_SERVICES: Final = MappingProxyType[str, Service]({})
+_NO_SERVICES: Final = Table[Service]()
 _CATALOG: Final = descriptor("LastGood").fields_by_name["catalog"].number
 _SERVICES: Final = descriptor("Catalog").fields_by_name["services"].number
 _ENTRY: Final = message_class(descriptor("Catalog.ServicesEntry"))
@@ -97,7 +97,7 @@ def _without_strangers(catalog: Catalog) -> Catalog:
     }
     if len(known) == len(catalog.services):
         return catalog
-    return replace(catalog, services=MappingProxyType(known))
+    return replace(catalog, services=Table(known))
 
 
 def _without_secrets(withheld: Withheld) -> Withheld:

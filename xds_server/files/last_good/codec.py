@@ -12,6 +12,7 @@ One walker over the type hints takes the place of two functions for each class. 
 | tuple[T, ...], frozenset[T] | `repeated`                                                            |
 | tuple[A, B]          | a message with the fields first, second, ...                                 |
 | Mapping[str, T]      | `repeated` of a message with key and value, in the mapping's order           |
+| Table[T]             | the same, in sorted order                                                    |
 
 A field that has its default is not written. One that is None where that is not its default is named in the
 field `none` of its message.
@@ -32,6 +33,7 @@ from xds_server.files.last_good.schema import descriptor, message_class
 from xds_server.model.entries import Override
 from xds_server.model.policy import ServicePolicy
 from xds_server.model.problem import Problem
+from xds_server.model.table import Table
 from xds_server.runtime import control
 
 Plain: TypeAlias = Any
@@ -174,7 +176,9 @@ def _codec(hint: Any, field: FieldDescriptor) -> Codec:
     if origin in (tuple, frozenset):
         return _of_many(origin, arguments[0], field)
     if origin is Mapping:
-        return _of_mapping(arguments[1], of)
+        return _of_mapping(arguments[1], of, MappingProxyType)
+    if origin is Table:
+        return _of_mapping(arguments[0], of, Table)
     return of_class(hint) if is_dataclass(hint) else _scalar(hint)
 
 
@@ -245,14 +249,14 @@ def _of_fixed(items: tuple[Any, ...], of: Descriptor) -> Codec:
     return Codec(encode, attrgetter(*names) if always_there else decode)
 
 
-def _of_mapping(item: Any, of: Descriptor) -> Codec:
+def _of_mapping(item: Any, of: Descriptor, made: Callable[[dict[str, Any]], Any]) -> Codec:
     codec = _codec(item, of.fields_by_name["value"])
 
     def encode(values: Mapping[str, Any]) -> Plain:
         return [{"key": _text(key), "value": codec.encode(value)} for key, value in values.items()]
 
     def decode(held: Any) -> Any:
-        return MappingProxyType({one.key: codec.decode(one.value) for one in held})
+        return made({one.key: codec.decode(one.value) for one in held})
 
     return Codec(encode, decode)
 
