@@ -16,6 +16,7 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.service.runtime.v3.rtds_pb2 import Runtime
 
+from tests.rig.drafts import tables
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate.packing import Draft, Reference, draft, on_demand, pack
@@ -97,11 +98,8 @@ def runtime(name: str, content: str = "1") -> Draft:
 
 def snapshot(*drafts: Draft | Iterable[Draft], after: Snapshot = EMPTY) -> Snapshot:
     """Give the snapshot of these drafts that follows another; nothing may be left out of it."""
-    by_type: dict[TypeUrl, list[Draft]] = {}
-    for one in drafts:
-        for each in [one] if isinstance(one, Draft) else one:
-            by_type.setdefault(each.type, []).append(each)
-    made = build(by_type, (), after)
+    every = [each for one in drafts for each in ([one] if isinstance(one, Draft) else one)]
+    made = build(tables(every), (), after)
     assert made.problems == ()
     return made
 

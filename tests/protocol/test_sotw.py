@@ -19,6 +19,7 @@ from tests.protocol.resources import (
     web,
 )
 from tests.protocol.talk import TALKS, SotwTalk, sent
+from tests.rig.drafts import tables
 from xds_server.model.problem import Code
 from xds_server.protocol import ProtocolError
 from xds_server.snapshot import EMPTY, build
@@ -345,7 +346,7 @@ def test_a_star_is_everything_of_any_type(type_url):
 
 @pytest.mark.shows("P-063", "T-SW-27")
 def test_of_two_drafts_of_one_name_one_is_served():
-    talk = SotwTalk(build({SDS: [secret("a"), secret("a", "2")]}, (), EMPTY))
+    talk = SotwTalk(build(tables([secret("a"), secret("a", "2")]), (), EMPTY))
 
     assert talk.ask(SDS, "a") == [sent(SDS, a="2")]
 
@@ -381,7 +382,7 @@ def test_the_server_names_itself_once_a_stream():
 
 @pytest.mark.shows("T-OR-15")
 def test_what_does_not_close_is_left_out_and_said():
-    broken = build({LDS: [listener("l")], RDS: [routes("l", "nowhere")]}, (), EMPTY)
+    broken = build(tables([listener("l"), routes("l", "nowhere")]), (), EMPTY)
 
     assert SotwTalk(broken).ask(LDS) == [sent(LDS)]
     assert [problem.code for problem in broken.problems] == [Code.REFERENCE_MISSING] * 2

@@ -121,7 +121,7 @@ def catalog(*services: Service) -> Catalog:
 
 
 def drafts(translation: Translation, type_url: TypeUrl) -> Mapping[str, object]:
-    return {draft.name: draft for draft in translation.drafts[type_url]}
+    return translation.drafts[type_url]
 
 
 _words = st.sampled_from(["", "a", "b", "%X%", "\r\n"])

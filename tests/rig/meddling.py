@@ -27,8 +27,7 @@ class Meddling(pipeline.Translator):
         translation = yield from super().translating(*inputs)
         drafts = dict(translation.drafts)
         for one in type(self).added:
-            others = (each for each in drafts[one.type] if each.name != one.name)
-            drafts[one.type] = (*others, one)
+            drafts[one.type] = drafts[one.type].changed({one.name: one})
         return replace(translation, drafts=MappingProxyType(drafts))
 
 

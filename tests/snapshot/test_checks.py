@@ -13,6 +13,7 @@ from envoy.config.route.v3.route_components_pb2 import VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf.json_format import ParseDict
 
+from tests.rig.drafts import tables
 from tests.rig.story import GOLDEN, run_story, stories
 from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
@@ -65,8 +66,7 @@ def routes(*hosts: dict, name: str = "edge") -> Draft:
 
 
 def made(*drafts: Draft, previous: Snapshot = EMPTY) -> Snapshot:
-    by_type = {type_url: [one for one in drafts if one.type is type_url] for type_url in TypeUrl}
-    return build(by_type, (), previous, origin=lambda type_url, name: f"origin of {name}")
+    return build(tables(drafts), (), previous, origin=lambda type_url, name: f"origin of {name}")
 
 
 GOOD: Final = endpoint("10.0.0.9")

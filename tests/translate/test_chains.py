@@ -440,8 +440,8 @@ def test_a_chain_with_a_service_whose_secret_is_missing_costs_nobody_else():
     policy = Policy(services={"api": ServicePolicy(tls=UpstreamTls(ca="nope", sans=("x",)))})
     translation = translated([made], service("web"), service("api"), service("user"), policy=policy)
     assert set(drafts(translation, TypeUrl.CLUSTER)) == {WEB.name, API.name, "user"}
-    (listener,) = translation.drafts[TypeUrl.ROUTES]
-    served = {draft.name for draft in translation.drafts[TypeUrl.CLUSTER]}
+    (listener,) = translation.drafts[TypeUrl.ROUTES].values()
+    served = set(translation.drafts[TypeUrl.CLUSTER])
     assert {reference.name for reference in listener.references} <= served
 
 

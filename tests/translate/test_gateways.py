@@ -46,14 +46,14 @@ def made(gateway: Gateway | None, policy: Policy | None = None) -> Translation:
 
 def messages(translation: Translation, type_url: TypeUrl, kind: type[T]) -> dict[str, T]:
     found = {}
-    for draft in translation.drafts[type_url]:
+    for draft in translation.drafts[type_url].values():
         found[draft.name] = kind()
         assert AnyMessage.FromString(draft.packed).Unpack(found[draft.name])
     return found
 
 
 def names(translation: Translation, type_url: TypeUrl) -> list[str]:
-    return [draft.name for draft in translation.drafts[type_url]]
+    return list(translation.drafts[type_url])
 
 
 def http(*services: IngressService, port: int = 8080) -> IngressGateway:

@@ -22,7 +22,7 @@ def plain(translation: Translation) -> Plain:
     return [
         (type_url, draft.name, draft.packed)
         for type_url, drafts in translation.drafts.items()
-        for draft in drafts
+        for draft in drafts.values()
     ], translation.problems
 
 
@@ -60,7 +60,7 @@ def test_names_are_unique_and_all_references_close(catalog: Catalog) -> None:
     translation = fresh(catalog)
 
     for drafts in translation.drafts.values():
-        assert [draft.name for draft in drafts] == sorted({draft.name for draft in drafts})
+        assert [draft.name for draft in drafts.values()] == sorted(drafts)
     snapshot = build(translation.drafts, translation.problems, EMPTY)
     assert Code.REFERENCE_MISSING not in {problem.code for problem in snapshot.problems}
     assert Code.TRANSLATION_FAILED not in {problem.code for problem in snapshot.problems}

@@ -77,7 +77,7 @@ def served(found: Catalog, policy: Policy) -> Snapshot:
 
 
 def names(made: Translation) -> dict[str, list[str]]:
-    return {kind.short: [one.name for one in drafts] for kind, drafts in made.drafts.items() if drafts}
+    return {kind.short: list(drafts) for kind, drafts in made.drafts.items() if drafts}
 
 
 def message(snapshot: Snapshot, type_url: TypeUrl, name: str) -> object:
@@ -467,8 +467,10 @@ def test_what_did_not_change_is_not_made_again() -> None:
 
 
 def again(before: Translation, after: Translation) -> set[str]:
-    known = {id(draft) for drafts in before.drafts.values() for draft in drafts}
-    return {draft.name for drafts in after.drafts.values() for draft in drafts if id(draft) not in known}
+    known = {id(draft) for drafts in before.drafts.values() for draft in drafts.values()}
+    return {
+        draft.name for drafts in after.drafts.values() for draft in drafts.values() if id(draft) not in known
+    }
 
 
 def test_the_order_of_instances_and_services_changes_nothing() -> None:

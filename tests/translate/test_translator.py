@@ -26,11 +26,11 @@ def codes(translation: Translation) -> set[Code]:
 
 
 def names(translation: Translation, type_url: TypeUrl) -> list[str]:
-    return [draft.name for draft in translation.drafts[type_url]]
+    return list(translation.drafts[type_url])
 
 
 def shown(translation: Translation, type_url: TypeUrl, name: str) -> dict[str, Any]:
-    packed = next(draft.packed for draft in translation.drafts[type_url] if draft.name == name)
+    packed = translation.drafts[type_url][name].packed
     return to_dict(unpack(type_url, packed))
 
 
@@ -65,8 +65,8 @@ def test_nothing_changed_gives_the_very_same_drafts(translator: Translator) -> N
     # The catalog itself is another object: what counts is that its services are the same.
     after = translator.translate(catalog(*same.services.values()), POLICY, SECRETS)
 
-    assert [id(draft) for type_url in TypeUrl for draft in after.drafts[type_url]] == [
-        id(draft) for type_url in TypeUrl for draft in before.drafts[type_url]
+    assert [id(draft) for type_url in TypeUrl for draft in after.drafts[type_url].values()] == [
+        id(draft) for type_url in TypeUrl for draft in before.drafts[type_url].values()
     ]
 
 
@@ -77,9 +77,12 @@ def test_a_rotated_certificate_makes_one_new_secret_and_nothing_else(translator:
 
     after = translator.translate(same, POLICY, Secrets(by_name={**SECRETS.by_name, "edge": new}))
 
-    old = {draft.packed for type_url in TypeUrl for draft in before.drafts[type_url]}
+    old = {draft.packed for type_url in TypeUrl for draft in before.drafts[type_url].values()}
     changed = [
-        draft.name for type_url in TypeUrl for draft in after.drafts[type_url] if draft.packed not in old
+        draft.name
+        for type_url in TypeUrl
+        for draft in after.drafts[type_url].values()
+        if draft.packed not in old
     ]
     assert changed == ["edge"]
 

@@ -72,7 +72,7 @@ def test_no_value_shows_it():
         snapshot,
         snapshot.sets,
         snapshot.sets[SDS],
-        snapshot.recent,
+        snapshot.made,
         *responses,
     ]
     for value in values:

@@ -1,16 +1,21 @@
 """A table: an immutable mapping by name that knows in which names it differs from those it was made of.
 
-So a stage that has dealt with the table before finds what is new without looking at the rest of it.
+So a stage that has dealt with an earlier table finds what is new without a look at the rest.
 """
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from operator import is_not
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 REMEMBERED: Final = 64
 """How many steps back a table knows; one that is further behind compares everything."""
+
+Line: TypeAlias = tuple[tuple[object, frozenset[str]], ...]
+"""Marks of tables, the newest first; each with the names in which the next newer one differs from it."""
+
+_NOTHING: Final = frozenset[str]()
 
 
 class Table(Mapping[str, T]):
@@ -21,14 +26,13 @@ class Table(Mapping[str, T]):
     differing(users, later)  # {"user", "order"}
     """
 
-    __slots__ = ("_mark", "_steps", "_values")
+    __slots__ = ("_values", "line")
 
     def __init__(self, values: Mapping[str, T] | None = None) -> None:
         found = values or {}
         self._values: dict[str, T] = {name: found[name] for name in sorted(found)}
-        self._mark = object()
-        self._steps: tuple[tuple[object, frozenset[str]], ...] = ()
-        """The tables this one was made of, the last one first, each with the names changed since then."""
+        self.line: Line = ((object(), _NOTHING),)
+        """This table and those it was made of, the newest first."""
 
     def changed(self, changes: Mapping[str, T | None]) -> "Table[T]":
         """Give the table with other values for some names; None takes a name out.
@@ -47,21 +51,34 @@ class Table(Mapping[str, T]):
         later = Table[T]()
         in_order = real.keys() <= self._values.keys()
         later._values = values if in_order else {name: values[name] for name in sorted(values)}
-        later._steps = ((self._mark, frozenset(real)), *self._steps[: REMEMBERED - 1])
+        (mark, _), *before = self.line
+        later.line = ((object(), _NOTHING), *_remembered((mark, frozenset(real)), before, len(values)))
         return later
 
-    def changed_since(self, older: "Table[Any]") -> frozenset[str] | None:
-        """Name what was changed since a table this one was made of; None where it is not, or long ago."""
-        names: frozenset[str] = frozenset()
-        for mark, changed in self._steps:
-            names |= changed
-            if older.has_mark(mark):
-                return names
-        return None
+    def becoming(self, values: Mapping[str, T]) -> "Table[T]":
+        """Give the table of these values instead, as a change of this one."""
+        changes: dict[str, T | None] = {
+            name: value for name, value in values.items() if self._values.get(name) is not value
+        }
+        if len(values) < len(self._values) + len(changes):
+            changes |= dict.fromkeys(self._values.keys() - values.keys())
+        return self.changed(changes)
 
-    def has_mark(self, mark: object) -> bool:
-        """Tell whether a table is the one that a later one remembers by this mark."""
-        return self._mark is mark
+    def changed_between(self, older: "Table[Any]") -> frozenset[str] | None:
+        """Name what was changed on the way from one table to another; None where that is not known.
+
+        They need not follow each other, as long as both were made of a third.
+        """
+        names = back = _NOTHING
+        reached = {}
+        for mark, changed in self.line:
+            names |= changed
+            reached[mark] = names
+        for mark, changed in older.line:
+            back |= changed
+            if mark in reached:
+                return back | reached[mark]
+        return None
 
     def __getitem__(self, name: str) -> T:
         return self._values[name]
@@ -77,7 +94,7 @@ class Table(Mapping[str, T]):
 
     # Those of the dictionary itself: what `Mapping` gives is ten times slower.
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
         """Give a value, or the default."""
         return self._values.get(name, default)
 
@@ -104,12 +121,24 @@ class Table(Mapping[str, T]):
         return f"Table({self._values!r})"
 
 
+def _remembered(
+    last: tuple[object, frozenset[str]], before: Iterable[tuple[object, frozenset[str]]], size: int
+) -> Iterator[tuple[object, frozenset[str]]]:
+    """Give the steps to remember: not more names in all than it takes to compare everything."""
+    names = 0
+    for _, step in zip(range(REMEMBERED), (last, *before), strict=False):
+        names += len(step[1])
+        if names > max(size, REMEMBERED):
+            return
+        yield step
+
+
 def differing(old: Mapping[str, T], new: Mapping[str, T]) -> frozenset[str]:
     """Name the values that are not the very same objects in both, or are in one only."""
     if old is new:
         return frozenset()
     if isinstance(old, Table) and isinstance(new, Table):
-        names = new.changed_since(old)
+        names = new.changed_between(old)
         if names is not None:
             return frozenset(name for name in names if old.get(name) is not new.get(name))
     known = map(old.get, new.keys())

@@ -124,10 +124,7 @@ class Machine:
         changed = snapshot.may_differ(self.snapshot)
         self.snapshot = snapshot
         for state in self.types.values():
-            if changed is None:
-                names: Iterable[str] = {*snapshot.sets[state.type].by_name, *state.ledger.sent}
-            else:
-                names = changed.get(state.type, frozenset())
+            names = changed.get(state.type, frozenset())
             state.dirty.update(name for name in names if state.subscription.wants(name))
 
     def again(self, type_url: TypeUrl, names: Iterable[str]) -> frozenset[str]:

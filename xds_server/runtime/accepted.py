@@ -49,9 +49,10 @@ class Accepted:
 
     def let_go(self, raw: Snapshot, before: Snapshot | None) -> None:
         """Forget what is gone from the newest snapshot, but for what an older version may need again."""
-        changed = None if before is None else raw.changed_since(before.sequence)
-        if changed is None:
+        if before is None:
             changed = {type_url: frozenset(by_name) for type_url, by_name in self._known.items()}
+        else:
+            changed = dict(raw.may_differ(before))
         self._gone.update((type_url, name) for type_url, names in changed.items() for name in names)
         gone = self._gone = {
             (type_url, name)

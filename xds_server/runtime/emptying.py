@@ -26,7 +26,8 @@ class Emptying:
         self._since = {one: self._since.get(one, time.time()) for one in held}
         if not held:
             return snapshot
-        return succeed(previous, refilled(previous.sets, snapshot.sets, held), snapshot.problems)
+        refilled_sets = refilled(previous.sets, snapshot.sets, held)
+        return succeed(previous, refilled_sets, snapshot.problems, snapshot.made)
 
     @property
     def holds(self) -> tuple[Hold, ...]:

@@ -186,9 +186,9 @@ def _parts(batch: Sequence[Resource], text: str) -> tuple[Sequence[Resource], Se
 
 
 def _changed(candidate: Snapshot, previous: Snapshot) -> Iterator[Resource]:
-    changed = candidate.changed_since(previous.sequence)
+    changed = candidate.may_differ(previous)
     for type_url in VETTED:
         by_name = candidate.sets[type_url].by_name
-        for name in sorted(by_name if changed is None else changed.get(type_url, ())):
+        for name in sorted(changed.get(type_url, ())):
             if name in by_name:
                 yield by_name[name]

@@ -1,16 +1,18 @@
 """From drafts to the next snapshot: encode what is new, keep what is not, and say what changed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from xds_server.model.problem import Code, Problem
 from xds_server.model.steps import Steps, finish
+from xds_server.model.table import Table, differing
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot.check import check, check_together, close_references
 from xds_server.snapshot.resource import Key, Resource, Resources
-from xds_server.snapshot.snapshot import RECENT_CHANGES, Change, Derive, Names, ResourceSet, Snapshot
+from xds_server.snapshot.snapshot import Derive, Names, ResourceSet, Snapshot
 from xds_server.snapshot.withhold import told_withheld, withhold
 from xds_server.translate.packing import Draft
 
@@ -21,13 +23,41 @@ Origin: TypeAlias = Callable[[TypeUrl, str], str]
 _NOTHING_DERIVED: Final[Mapping[TypeUrl, DeriveDraft]] = MappingProxyType({})
 _DERIVED_KEPT: Final = 1024
 
+_NO_DRAFTS: Final = Table[Draft]()
+_NO_RESOURCES: Final = Table[Resource]()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a build leaves to the next one, which looks only at what differs from it.
+
+    `encoded` are the drafts as resources. `bad` are those of them that break a rule by themselves, each with
+    a sentence, and `complaining` those of which a part was left out. `closed` is what was served of them, all
+    references of which lead somewhere.
+    """
+
+    drafts: Mapping[TypeUrl, Table[Draft]]
+    encoded: Resources
+    bad: Mapping[Key, str]
+    complaining: Mapping[Key, Resource]
+    closed: Resources
+
+
+_NOTHING_MADE: Final = Made(
+    drafts=dict.fromkeys(TypeUrl, _NO_DRAFTS),
+    encoded=dict.fromkeys(TypeUrl, _NO_RESOURCES),
+    bad=MappingProxyType({}),
+    complaining=MappingProxyType({}),
+    closed=dict.fromkeys(TypeUrl, _NO_RESOURCES),
+)
+
 
 def _own_name(type_url: TypeUrl, name: str) -> str:
     return f"{type_url.short} {name}"
 
 
 def build(
-    drafts: Mapping[TypeUrl, Iterable[Draft]],
+    drafts: Mapping[TypeUrl, Table[Draft]],
     problems: Iterable[Problem],
     previous: Snapshot,
     derived: Mapping[TypeUrl, DeriveDraft] = _NOTHING_DERIVED,
@@ -38,7 +68,7 @@ def build(
 
 
 def building(
-    drafts: Mapping[TypeUrl, Iterable[Draft]],
+    drafts: Mapping[TypeUrl, Table[Draft]],
     problems: Iterable[Problem],
     previous: Snapshot,
     derived: Mapping[TypeUrl, DeriveDraft] = _NOTHING_DERIVED,
@@ -51,21 +81,63 @@ def building(
     that did not change are the previous ones, the very objects. Where nothing changed at all, problems
     included, the previous snapshot itself is given back.
     """
-    encoded: Resources = {}
-    bad: dict[Key, str] = {}
-    for type_url in TypeUrl:
-        encoded[type_url] = yield from _encode(drafts.get(type_url, ()), previous.sets[type_url].by_name, bad)
+    before: Made = previous.made or _NOTHING_MADE
+    given = {type_url: drafts.get(type_url, _NO_DRAFTS) for type_url in TypeUrl}
+    encoded, bad = yield from _encode(given, before, previous)
     yield
-    encoded = _that_stand_together(encoded, bad, previous)
+    changed = {(one, name) for one in TypeUrl for name in differing(before.encoded[one], encoded[one])}
+    complaining = {key: one for key, one in before.complaining.items() if key not in changed}
+    for type_url, name in sorted(changed):
+        one = encoded[type_url].get(name)
+        if one is not None and one.complaints:
+            complaining[one.key] = one
+    withheld = dict(bad)
+    standing = _that_stand_together(encoded, withheld, previous)
     yield
-    closed, dangling = close_references(encoded)
+    closed, dangling = close_references(standing, before.closed)
     yield
     sets = {
         type_url: _set(closed[type_url], previous.sets[type_url], derived.get(type_url))
         for type_url in TypeUrl
     }
-    found = (*problems, *dangling, *_complaints(closed, bad, previous, origin))
-    return succeed(previous, sets, tuple(sorted(set(found))))
+    served = (one for one in complaining.values() if one.name in closed[one.type] and one.key not in withheld)
+    complaints = (*_left_out(served, origin), *_withheld(withheld, previous, origin))
+    made = Made(drafts=given, encoded=encoded, bad=bad, complaining=complaining, closed=closed)
+    return succeed(previous, sets, tuple(sorted({*problems, *dangling, *complaints})), made)
+
+
+def _encode(
+    drafts: Mapping[TypeUrl, Table[Draft]], before: Made, previous: Snapshot
+) -> Steps[tuple[Resources, Mapping[Key, str]]]:
+    """Encode what differs from before; a known resource with the same bytes is kept as it is.
+
+    Give with it what breaks a rule, each with a sentence.
+    """
+    encoded: dict[TypeUrl, Table[Resource]] = {}
+    bad = dict(before.bad)
+    for type_url, of_type in drafts.items():
+        served, changes = previous.sets[type_url].by_name, dict[str, Resource | None]()
+        for name in sorted(differing(before.drafts[type_url], of_type)):
+            bad.pop((type_url, name), None)
+            changes[name] = _encoded(of_type.get(name), served.get(name), bad)
+            yield
+        encoded[type_url] = before.encoded[type_url].changed(changes)
+    return encoded, bad
+
+
+def _encoded(draft: Draft | None, old: Resource | None, bad: dict[Key, str]) -> Resource | None:
+    if draft is None or (old is not None and _unchanged(old, draft)):
+        return None if draft is None else old
+    checked = check(draft, None if old is None else old.packed)
+    if checked.draft is None:
+        bad[draft.type, draft.name] = " ".join(checked.complaints)
+    return Resource.of(checked.draft or draft, draft.packed, checked.complaints, checked.claims)
+
+
+def _unchanged(old: Resource, draft: Draft) -> bool:
+    if (old.on_demand, old.ttl) != (draft.on_demand, draft.ttl):
+        return False
+    return old.source is draft.packed or old.source == draft.packed
 
 
 def _that_stand_together(encoded: Resources, bad: dict[Key, str], previous: Snapshot) -> Resources:
@@ -81,7 +153,7 @@ def _that_stand_together(encoded: Resources, bad: dict[Key, str], previous: Snap
     due = dict(bad)
     while True:
         if due:
-            encoded = encoded | withhold(encoded, sorted(due), served)
+            encoded = {**encoded, **withhold(encoded, sorted(due), served)}
         due = {key: says for key, says in check_together(encoded, served).items() if key not in bad}
         if not due:
             return encoded
@@ -89,42 +161,40 @@ def _that_stand_together(encoded: Resources, bad: dict[Key, str], previous: Snap
 
 
 def succeed(
-    previous: Snapshot, sets: Mapping[TypeUrl, ResourceSet], problems: tuple[Problem, ...]
+    previous: Snapshot,
+    sets: Mapping[TypeUrl, ResourceSet],
+    problems: tuple[Problem, ...],
+    made: Made | None = None,
 ) -> Snapshot:
-    """Give the snapshot of `sets` that follows `previous`, or `previous` itself where nothing differs."""
-    changed = {
-        type_url: names
-        for type_url in TypeUrl
-        if (names := difference(previous.sets[type_url].by_name, sets[type_url].by_name))
-    }
-    if not changed and problems == previous.problems and previous.sequence:
+    """Give the snapshot of `sets` that follows `previous`, or `previous` itself where nothing differs.
+
+    `made` is what the next build may go on from.
+    """
+    same = all(
+        not difference(previous.sets[type_url].by_name, sets[type_url].by_name) for type_url in TypeUrl
+    )
+    if same and problems == previous.problems and previous.sequence:
         return previous
-    sequence = previous.sequence + 1
     return Snapshot(
-        sequence=sequence,
-        sets=MappingProxyType(dict(sets)),
-        problems=problems,
-        recent=(*previous.recent, Change(sequence, MappingProxyType(changed)))[-RECENT_CHANGES:],
+        sequence=previous.sequence + 1, sets=MappingProxyType(dict(sets)), problems=problems, made=made
     )
 
 
 def difference(old: Mapping[str, Resource], new: Mapping[str, Resource]) -> Names:
     """Name the resources that were added, removed, or have another version."""
-    if old is new:
-        return frozenset()
-    changed = {name for name, resource in new.items() if not _same(old.get(name), resource)}
-    changed.update(name for name in old if name not in new)
-    return frozenset(changed)
+    return frozenset(name for name in differing(old, new) if not _same(old.get(name), new.get(name)))
 
 
-def _same(old: Resource | None, new: Resource) -> bool:
-    return old is new or (old is not None and old.version == new.version and old.on_demand == new.on_demand)
+def _same(old: Resource | None, new: Resource | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return old.version == new.version and old.on_demand == new.on_demand
 
 
-def _set(resources: Mapping[str, Resource], previous: ResourceSet, make: DeriveDraft | None) -> ResourceSet:
+def _set(resources: Table[Resource], previous: ResourceSet, make: DeriveDraft | None) -> ResourceSet:
     if (previous.derive is None) == (make is None) and not difference(previous.by_name, resources):
         return previous
-    return ResourceSet(resources, _deriver(make))
+    return ResourceSet(resources, _deriver(make), previous)
 
 
 def _deriver(make: DeriveDraft | None) -> Derive | None:
@@ -140,45 +210,16 @@ def _deriver(make: DeriveDraft | None) -> Derive | None:
     return derive
 
 
-def _encode(
-    drafts: Iterable[Draft], known: Mapping[str, Resource], bad: dict[Key, str]
-) -> Steps[dict[str, Resource]]:
-    """Encode drafts, by name in sorted order; a known resource with the same bytes is kept as it is.
-
-    What breaks a rule is in `bad` then, with a sentence.
-    """
-    encoded: dict[str, Resource] = {}
-    for draft in sorted(drafts, key=lambda draft: draft.name):
-        old = known.get(draft.name)
-        if old is not None and _unchanged(old, draft):
-            encoded[draft.name] = old
-            continue
-        checked = check(draft, None if old is None else old.packed)
-        if checked.draft is None:
-            bad[draft.type, draft.name] = " ".join(checked.complaints)
-        encoded[draft.name] = Resource.of(
-            checked.draft or draft, draft.packed, checked.complaints, checked.claims
-        )
-        yield
-    return encoded
+def _left_out(resources: Iterable[Resource], origin: Origin) -> Iterator[Problem]:
+    """Tell what was left out of resources."""
+    for one in resources:
+        sentence = f"{one.type.short} {one.name}: {' '.join(one.complaints)}"
+        code = Code.ENDPOINT_INVALID if one.type is TypeUrl.ENDPOINTS else Code.RESOURCE_INVALID
+        yield Problem(code=code, source=origin(one.type, one.name), sentence=sentence)
 
 
-def _unchanged(old: Resource, draft: Draft) -> bool:
-    if (old.on_demand, old.ttl) != (draft.on_demand, draft.ttl):
-        return False
-    return old.source is draft.packed or old.source == draft.packed
-
-
-def _complaints(
-    resources: Resources, bad: Mapping[Key, str], previous: Snapshot, origin: Origin
-) -> Iterator[Problem]:
-    """Tell what was left out of resources, and which resources are withheld altogether."""
-    for type_url, by_name in resources.items():
-        for name, one in by_name.items():
-            if one.complaints and one.key not in bad:
-                sentence = f"{type_url.short} {name}: {' '.join(one.complaints)}"
-                code = Code.ENDPOINT_INVALID if type_url is TypeUrl.ENDPOINTS else Code.RESOURCE_INVALID
-                yield Problem(code=code, source=origin(type_url, name), sentence=sentence)
+def _withheld(bad: Mapping[Key, str], previous: Snapshot, origin: Origin) -> Iterator[Problem]:
+    """Tell which resources are withheld altogether."""
     for (type_url, name), complaint in bad.items():
         told = told_withheld((type_url, name), previous.sets[type_url].by_name.get(name))
         yield Problem(

@@ -28,7 +28,7 @@ def fall_back(raw: Snapshot, keys: Collection[Key], good: Good, *, stand_ins: bo
         for name in difference(sets[type_url], by_name)
     )
     altered = {
-        type_url: ResourceSet(changed[type_url], old.derive) if type_url in changed else old
+        type_url: ResourceSet(changed[type_url], old.derive, old) if type_url in changed else old
         for type_url, old in raw.sets.items()
     }
     return replace(raw, sets=MappingProxyType(altered), replaced=replaced)

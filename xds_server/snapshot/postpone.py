@@ -1,12 +1,13 @@
 """A snapshot without what is still, or for good, not to be served: the versions of the one before stay."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 
 from xds_server.model.problem import Problem
-from xds_server.model.types import TypeUrl
+from xds_server.model.table import Table
 from xds_server.snapshot.build import succeed
 from xds_server.snapshot.check import close_references
-from xds_server.snapshot.resource import Key, Resource, Resources
+from xds_server.snapshot.check.references import dangling
+from xds_server.snapshot.resource import Key, Resource
 from xds_server.snapshot.snapshot import ResourceSet, Snapshot
 from xds_server.snapshot.withhold import withhold
 
@@ -27,23 +28,16 @@ def postpone(
     def good(key: Key) -> Resource | None:
         return previous.sets[key[0]].by_name.get(key[1])
 
-    sets: Resources = {type_url: dict(entries.by_name) for type_url, entries in candidate.sets.items()}
+    sets = {type_url: entries.by_name for type_url, entries in candidate.sets.items()}
     sets |= withhold(sets, sorted(bad), good)
     waiting = sorted(pending)
     while waiting:
         sets |= withhold(sets, waiting, good, stand_ins=False)
-        waiting = [one.key for one in _dangling(sets) if good(one.key) is not one]
-    closed, dangling = close_references(sets)
+        waiting = [one.key for one, _ in dangling(sets) if good(one.key) is not one]
+    closed, lost = close_references(sets)
     kept = {type_url: _set(closed[type_url], entries) for type_url, entries in candidate.sets.items()}
-    return succeed(previous, kept, tuple(sorted({*candidate.problems, *problems, *dangling})))
+    return succeed(previous, kept, tuple(sorted({*candidate.problems, *problems, *lost})), candidate.made)
 
 
-def _dangling(sets: Mapping[TypeUrl, Mapping[str, Resource]]) -> Iterator[Resource]:
-    for by_name in sets.values():
-        for one in by_name.values():
-            if any(reference.name not in sets[reference.type] for reference in one.references):
-                yield one
-
-
-def _set(by_name: Mapping[str, Resource], old: ResourceSet) -> ResourceSet:
-    return old if by_name == old.by_name else ResourceSet(by_name, old.derive)
+def _set(by_name: Table[Resource], old: ResourceSet) -> ResourceSet:
+    return old if by_name is old.by_name else ResourceSet(by_name, old.derive, old)

@@ -1,13 +1,14 @@
 """One resource, encoded once: its version, and its bytes as both protocol variants put them on the wire."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from envoy.service.discovery.v3.discovery_pb2 import Resource as DeltaResource
 from google.protobuf.duration_pb2 import Duration
 
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.translate.packing import Draft, Reference, duration
 
@@ -108,7 +109,7 @@ class Resource:
 
 
 Key: TypeAlias = tuple[TypeUrl, str]
-Resources: TypeAlias = dict[TypeUrl, dict[str, Resource]]
+Resources: TypeAlias = Mapping[TypeUrl, Table[Resource]]
 
 
 def absent(name: str) -> bytes:

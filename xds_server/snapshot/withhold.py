@@ -1,11 +1,13 @@
 """What is served in place of what must not be: its last good version with all it needs, or a stand-in."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
-from xds_server.snapshot.resource import Key, Resource
+from xds_server.snapshot.resource import Key, Resource, Resources
 from xds_server.translate.packing import on_demand
 from xds_server.translate.stand_ins import stand_in
 
@@ -16,30 +18,29 @@ Good: TypeAlias = Callable[[Key], Resource | None]
 
 
 def withhold(
-    sets: Mapping[TypeUrl, Mapping[str, Resource]],
+    sets: Resources,
     keys: Iterable[Key],
     good: Good,
     *,
     stand_ins: bool = True,
-) -> dict[TypeUrl, dict[str, Resource]]:
-    """Give the types of `sets` that change, whole and in sorted order, when `keys` are withheld.
+) -> dict[TypeUrl, Table[Resource]]:
+    """Give the types of `sets` that change, whole, when `keys` are withheld.
 
     What a last good version refers to and `sets` no longer has comes along. A resource without a last good
     version, or with one whose references are not to be had, becomes a stand-in if there is one for its type
     and `stand_ins` allows it; otherwise it is left out.
     """
-    changed: dict[TypeUrl, dict[str, Resource]] = {}
+    changes: defaultdict[TypeUrl, dict[str, Resource | None]] = defaultdict(dict)
     for type_url, name in keys:
-        bad = changed.setdefault(type_url, dict(sets[type_url])).pop(name, None)
+        bad = changes[type_url].get(name) or sets[type_url].get(name)
+        changes[type_url][name] = None
         kept = _with_references(sets, (type_url, name), good)
         for one in kept or (_stand_in((type_url, name), bad) if stand_ins else ()):
-            changed.setdefault(one.type, dict(sets[one.type]))[one.name] = one
-    return {
-        type_url: {name: by_name[name] for name in sorted(by_name)} for type_url, by_name in changed.items()
-    }
+            changes[one.type][one.name] = one
+    return {type_url: sets[type_url].changed(of_type) for type_url, of_type in changes.items()}
 
 
-def has_good(sets: Mapping[TypeUrl, Mapping[str, Resource]], key: Key, good: Good) -> bool:
+def has_good(sets: Resources, key: Key, good: Good) -> bool:
     """Tell whether there is a last good version of a resource, with all it needs."""
     return bool(_with_references(sets, key, good))
 
@@ -72,9 +73,7 @@ def _made(key: Key, demanded: bool) -> tuple[Resource, ...]:
     return tuple(map(Resource.of, drafts))
 
 
-def _with_references(
-    sets: Mapping[TypeUrl, Mapping[str, Resource]], key: Key, good: Good
-) -> tuple[Resource, ...]:
+def _with_references(sets: Resources, key: Key, good: Good) -> tuple[Resource, ...]:
     """Give the last good version and what of its references is missing; nothing if one is not to be had."""
     first = good(key)
     if first is None:

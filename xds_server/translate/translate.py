@@ -23,6 +23,7 @@ from xds_server.model.problem import Problem
 from xds_server.model.proxy import Client, Group
 from xds_server.model.secret import Secrets
 from xds_server.model.steps import Steps, finish
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.translate import gateways, on_demand, proxyless, routes, services, words
 from xds_server.translate.addresses import EndpointRules
@@ -48,7 +49,7 @@ from xds_server.translate.refusals import refused_listener, refused_service
 class Translation:
     """All resources of a proxy group, by type, sorted by name, and all problems met on the way."""
 
-    drafts: Mapping[TypeUrl, tuple[Draft, ...]]
+    drafts: Mapping[TypeUrl, Table[Draft]]
     problems: tuple[Problem, ...]
     derived: Mapping[TypeUrl, Callable[[str], Draft | None]] = field(
         default_factory=lambda: MappingProxyType({})
@@ -297,7 +298,7 @@ def _collect(parts: Iterable[Part], problems: Iterable[Problem]) -> Translation:
         for draft in drafts:
             by_type[draft.type].append(draft)
         found.extend(met)
-    ordered = {
-        type_url: tuple(sorted(drafts, key=lambda draft: draft.name)) for type_url, drafts in by_type.items()
+    tables = {
+        type_url: Table({draft.name: draft for draft in drafts}) for type_url, drafts in by_type.items()
     }
-    return Translation(drafts=MappingProxyType(ordered), problems=tuple(sorted(set(found))))
+    return Translation(drafts=MappingProxyType(tables), problems=tuple(sorted(set(found))))

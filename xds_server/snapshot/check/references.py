@@ -4,31 +4,48 @@ Envoy acknowledges a route to an unknown cluster and answers 503 from it, and ke
 routes or a TLS context without its secret in warming. Translation avoids all three; this is the net under it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import chain
 
 from xds_server.model.problem import Code, Problem
-from xds_server.model.types import TypeUrl
+from xds_server.model.table import differing
 from xds_server.snapshot.resource import Resource, Resources
 
 
-def close_references(resources: Resources) -> tuple[Resources, tuple[Problem, ...]]:
-    """Give the resources without those whose references do not lead anywhere, and a problem for each."""
-    kept = {type_url: dict(by_name) for type_url, by_name in resources.items()}
+def close_references(
+    resources: Resources, closed: Resources | None = None
+) -> tuple[Resources, tuple[Problem, ...]]:
+    """Give the resources without those whose references do not lead anywhere, and a problem for each.
+
+    `closed` are other resources, of which all references lead somewhere: those that are in both, and lead to
+    nothing that went, are not looked into.
+    """
+    kept = dict(resources)
     problems: list[Problem] = []
-    while dangling := list(_dangling(kept)):
-        for resource, missing in dangling:
-            del kept[resource.type][resource.name]
-            problems.append(_problem(resource, missing))
+    while found := list(dangling(kept, closed)):
+        problems.extend(_problem(resource, missing) for resource, missing in found)
+        for type_url in {resource.type for resource, _ in found}:
+            lost = dict.fromkeys(resource.name for resource, _ in found if resource.type is type_url)
+            kept[type_url] = kept[type_url].changed(lost)
     return kept, tuple(problems)
 
 
-def _dangling(resources: Mapping[TypeUrl, Mapping[str, Resource]]) -> Iterator[tuple[Resource, str]]:
-    for by_name in resources.values():
-        for resource in by_name.values():
-            for reference in resource.references:
-                if reference.name not in resources[reference.type]:
-                    yield resource, f"{reference.type.short} {reference.name}"
-                    break
+def dangling(resources: Resources, closed: Resources | None = None) -> Iterator[tuple[Resource, str]]:
+    """Give the resources whose references do not all lead somewhere, each with one that does not."""
+    for resource in _suspects(resources, closed):
+        for reference in resource.references:
+            if reference.name not in resources[reference.type]:
+                yield resource, f"{reference.type.short} {reference.name}"
+                break
+
+
+def _suspects(resources: Resources, closed: Resources | None) -> Iterator[Resource]:
+    """Give what may lead nowhere: everything once something is gone, and else what is new."""
+    if closed is not None:
+        changed = {one: differing(closed[one], by_name) for one, by_name in resources.items()}
+        if all(name in resources[one] for one, names in changed.items() for name in names):
+            return (resources[one][name] for one, names in changed.items() for name in sorted(names))
+    return chain.from_iterable(by_name.values() for by_name in resources.values())
 
 
 def _problem(resource: Resource, missing: str) -> Problem:
