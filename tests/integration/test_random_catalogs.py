@@ -1,7 +1,6 @@
 """Random catalogs, good and hostile values mixed: Envoy rejects nothing, and what is valid is served."""
 
 import asyncio
-import json
 import operator
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from tests.runtime.inputs import Inputs
 from tests.transport.serving import serving
 from xds_server.model.policy import DEFAULT_LISTENER
 from xds_server.model.problem import Code
+from xds_server.translate.names import BY_NAME, CATCH_ALL
 
 pytestmark = pytest.mark.integration
 
@@ -79,6 +79,14 @@ async def lacking(envoy: Envoy, drawn: Drawn) -> dict:
 
 
 async def unrouted(envoy: Envoy, drawn: Drawn) -> list[str]:
-    """Give the services that have no domain of their own in any route configuration."""
-    text = json.dumps((await envoy.config_dump())["RoutesConfigDump"])
-    return [name for name in drawn.routed if f'"{name.lower()}.service.consul"' not in text]
+    """Give the services that no route configuration has a domain for, nor finds by their name."""
+    dumped = (await envoy.config_dump())["RoutesConfigDump"]["dynamic_route_configs"]
+    hosts = {host["name"]: host["domains"] for one in dumped for host in one["route_config"]["virtual_hosts"]}
+    refused = hosts.pop(CATCH_ALL, [])
+    own = {domain for domains in hosts.values() for domain in domains}
+    found = [(name, f"{name.lower()}.service.consul") for name in drawn.routed]
+    return [
+        name
+        for name, domain in found
+        if domain in refused or not (domain in own or (BY_NAME in hosts and name == name.lower()))
+    ]

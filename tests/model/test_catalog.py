@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +91,10 @@ def test_consuls_index_does_not_make_a_difference() -> None:
 
     problems = [Problem(code=Code.SERVICE_NAME, source="x", sentence="y", index=index) for index in (7, 8)]
     assert problems[0] == problems[1]
+
+
+def test_instances_of_one_node_and_id_are_in_the_same_order_whichever_comes_first() -> None:
+    twins = [instance("b"), *(replace(instance("a"), port=port) for port in (2, 1))]
+
+    assert Service.of("user", twins) == Service.of("user", twins[::-1])
+    assert [one.id for one in Service.of("user", twins).instances] == ["a", "a", "b"]

@@ -11,14 +11,14 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 
 from xds_server.model.steps import Steps
 from xds_server.model.types import TypeUrl
-from xds_server.runtime import pipeline
+from xds_server.runtime import line as line_module
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.snapshot.check.resource import Checked
 from xds_server.translate import Translation
 from xds_server.translate.packing import Draft, draft
 
 
-class Meddling(pipeline.Translator):
+class Meddling(line_module.Translator):
     """Adds resources by hand, in place of those of the same name."""
 
     added: ClassVar[tuple[Draft, ...]] = ()
@@ -39,7 +39,7 @@ def meddling(monkeypatch: pytest.MonkeyPatch, served: Pipeline) -> Callable[...,
     )
     for line in served._lines.values():
         line.translator.__class__ = Meddling
-    monkeypatch.setattr(pipeline, "Translator", Meddling)
+    monkeypatch.setattr(line_module, "Translator", Meddling)
 
     def add(*drafts: Draft) -> None:
         monkeypatch.setattr(Meddling, "added", drafts)

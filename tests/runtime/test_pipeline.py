@@ -14,9 +14,10 @@ from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
 from xds_server.runtime import pipeline as module
 from xds_server.runtime.debounce import Pace
+from xds_server.runtime.line import Line
 from xds_server.runtime.pipeline import MAX_KINDS, TooManyKindsError
 from xds_server.snapshot import build
-from xds_server.translate import Translator
+from xds_server.translate import Translator, Understanding
 
 
 @contextlib.asynccontextmanager
@@ -235,7 +236,7 @@ async def test_catalog_and_policy_can_be_pinned_and_let_go():
 
 
 def test_what_follows_an_older_snapshot_is_not_published():
-    line = module._Line(Group())
+    line = Line(Group(), Understanding())
     first, second = (render_of(name) for name in ("user", "order"))
     assert line.publish(first, module.EMPTY)
 

@@ -1,4 +1,4 @@
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -172,3 +172,38 @@ def test_address_behind_a_translator_is_looked_through(address):
 
 def test_harmless_address_behind_a_translator_stays_as_it_is():
     assert EndpointRules(EndpointPolicy()).check("64:ff9b::10.0.0.1", 80) == "64:ff9b::a00:1"
+
+
+NETWORKS = st.builds(
+    lambda number, size: f"{ip_address(number >> (32 - size) << (32 - size) if size else 0)}/{size}",
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 4, 8, 15, 16, 24, 31, 32]),
+)
+POLICIES = st.builds(
+    EndpointPolicy,
+    allow=st.lists(NETWORKS, max_size=3).map(tuple),
+    deny=st.lists(NETWORKS, max_size=3).map(tuple),
+    allow_loopback=st.booleans(),
+)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[EndpointPolicy, str]:
+    """Give a policy, and an address at, just before or just after the edge of one of its networks."""
+    policy = draw(POLICIES)
+    edges = [0, 2**32 - 1, *(int(ip_address(text)) for text in ("127.0.0.0", "169.254.0.0", "224.0.0.0"))]
+    for text in (*policy.allow, *policy.deny):
+        network = ip_network(text)
+        edges += [int(network.network_address), int(network.broadcast_address)]
+    number = draw(st.sampled_from(edges)) + draw(st.integers(-1, 1))
+    return policy, str(ip_address(number % 2**32))
+
+
+@given(questions())
+def test_what_is_told_quickly_is_what_the_rules_say(asked: tuple[EndpointPolicy, str]) -> None:
+    policy, address = asked
+    slow = EndpointRules(policy)
+    # With every address held to be special each one is asked about rule by rule.
+    slow._bounds = (0, 2**32)
+
+    assert EndpointRules(policy).check(address, 80) == slow.check(address, 80)

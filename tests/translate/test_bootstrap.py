@@ -65,7 +65,9 @@ def test_every_replica_is_an_endpoint_of_one_cluster() -> None:
 def test_what_an_envoy_is_told_before_all_else() -> None:
     shown = to_dict(bootstrap(options()))
 
-    assert shown["node"] == {"id": "edge-1", "cluster": "edge", "metadata": {"envoy_admin_port": 19000.0}}
+    metadata = {"envoy_admin_port": 19000.0, "static_clusters": ["xds_cluster"]}
+    assert shown["node"] == {"id": "edge-1", "cluster": "edge", "metadata": metadata}
+    assert [one["name"] for one in shown["static_resources"]["clusters"]] == metadata["static_clusters"]
     assert shown["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 19000}
     assert shown["dynamic_resources"]["ads_config"]["api_type"] == "DELTA_GRPC"
     assert shown["dynamic_resources"]["ads_config"]["set_node_on_first_message_only"] is True

@@ -105,7 +105,11 @@ class Service:
     @classmethod
     def of(cls, name: str, instances: Iterable[Instance]) -> "Service":
         """Make a service from instances in any order."""
-        return cls(name=name, instances=tuple(sorted(instances)))
+        given = tuple(instances)
+        by_id = {(one.node, one.id): one for one in given}
+        # Only two of one node and id have to be told apart by all they have.
+        in_order = sorted(given) if len(by_id) < len(given) else map(by_id.__getitem__, sorted(by_id))
+        return cls(name=name, instances=tuple(in_order))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

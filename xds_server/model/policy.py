@@ -236,10 +236,10 @@ class DownstreamTls:
 class Listener:
     """A listener the operator asked for.
 
-    HTTP: `routes` in order, and with `all_services` a virtual host for every HTTP service of the catalog as
-    well; `discovery` says whether a proxy is told of all that before it is used. TCP: `targets` are where
-    every connection goes, by weight. A delta client that hears nothing for `ttl` seconds closes the
-    listener. `source` says where it was written.
+    HTTP: `routes` in order, and with `all_services` those to every HTTP service of the catalog as well;
+    `discovery` says whether a proxy is told of all that before it is used. TCP: `targets` are where every
+    connection goes, by weight. A delta client that hears nothing for `ttl` seconds closes the listener.
+    `source` says where it was written.
     """
 
     name: str

@@ -51,6 +51,7 @@ class Code(StrEnum):
     HELD_BACK = "held-back"
     CLIENT_LAGGING = "client-lagging"
     SNAPSHOT_BEHIND = "snapshot-behind"
+    WORKER_DOWN = "worker-down"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -18,13 +18,15 @@ class Group:
     `admin_port` is the port of the proxies' own admin interface, as the generated bootstrap tells it in the
     node metadata; no endpoint may point at it. None where the node did not say. `on_demand` says whether the
     client can ask for what it needs when it needs it. `gateway` names the gateway service of Consul that the
-    proxy is an instance of, whose listeners it gets then; empty for none.
+    proxy is an instance of, whose listeners it gets then; empty for none. `static_clusters` are the clusters
+    of the bootstrap, which no Host header may name; None where the node did not say.
     """
 
     client: Client = Client.ENVOY
     admin_port: int | None = None
     on_demand: bool = False
     gateway: str = ""
+    static_clusters: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

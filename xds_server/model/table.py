@@ -12,25 +12,35 @@ T = TypeVar("T")
 REMEMBERED: Final = 64
 """How many steps back a table knows; one that is further behind compares everything."""
 
+MOST_BESIDE: Final = 128
+"""How many values may be held beside the shared ones."""
+
 Line: TypeAlias = tuple[tuple[object, frozenset[str]], ...]
 """Marks of tables, the newest first; each with the names in which the next newer one differs from it."""
 
 _NOTHING: Final = frozenset[str]()
 
+_Held: TypeAlias = tuple[dict[str, T], dict[str, T | None]]
+
 
 class Table(Mapping[str, T]):
-    """Values by name, in sorted order; values are told apart by identity.
+    """Values by name, in sorted order; values are told apart by identity, and None is none.
 
     users = Table({"user": one, "order": two})
     later = users.changed({"user": other, "order": None})
     differing(users, later)  # {"user", "order"}
+
+    A changed table shares the values of the one it was made of, and holds beside them what differs, up to
+    a bound; so one change among thousands costs no copy of all. It is put in order when it is walked through.
     """
 
-    __slots__ = ("_values", "line")
+    __slots__ = ("_held", "_size", "line")
 
     def __init__(self, values: Mapping[str, T] | None = None) -> None:
         found = values or {}
-        self._values: dict[str, T] = {name: found[name] for name in sorted(found)}
+        # The shared values, and what differs from them; replaced together, as a thread may read meanwhile.
+        self._held: _Held[T] = {name: found[name] for name in sorted(found)}, {}
+        self._size = len(found)
         self.line: Line = ((object(), _NOTHING),)
         """This table and those it was made of, the newest first."""
 
@@ -39,29 +49,38 @@ class Table(Mapping[str, T]):
 
         What is there already, the very object, is no change; without any this table itself is given.
         """
-        real = {name: value for name, value in changes.items() if self._values.get(name) is not value}
+        real = {name: value for name, value in changes.items() if self.get(name) is not value}
         if not real:
             return self
-        values = self._values.copy()
-        for name, value in real.items():
-            if value is None:
-                del values[name]
-            else:
-                values[name] = value
         later = Table[T]()
-        in_order = real.keys() <= self._values.keys()
-        later._values = values if in_order else {name: values[name] for name in sorted(values)}
+        base, over = self._held
+        later._held = base, {**over, **real}
+        added = sum(name not in self for name in real)
+        later._size = self._size + added - sum(value is None for value in real.values())
+        if len(over) + len(real) > MOST_BESIDE:
+            later._put_in_order()
         (mark, _), *before = self.line
-        later.line = ((object(), _NOTHING), *_remembered((mark, frozenset(real)), before, len(values)))
+        later.line = ((object(), _NOTHING), *_remembered((mark, frozenset(real)), before, later._size))
         return later
+
+    def _put_in_order(self) -> dict[str, T]:
+        """Give all values in order, which are held like that from now on."""
+        base, over = self._held
+        if over:
+            merged = {**base, **over}
+            values = {name: value for name, value in merged.items() if value is not None}
+            base = values if over.keys() <= base.keys() else {name: values[name] for name in sorted(values)}
+            self._held = base, {}
+        return base
 
     def becoming(self, values: Mapping[str, T]) -> "Table[T]":
         """Give the table of these values instead, as a change of this one."""
+        held = self._put_in_order()
         changes: dict[str, T | None] = {
-            name: value for name, value in values.items() if self._values.get(name) is not value
+            name: value for name, value in values.items() if held.get(name) is not value
         }
-        if len(values) < len(self._values) + len(changes):
-            changes |= dict.fromkeys(self._values.keys() - values.keys())
+        if len(values) < len(held) + len(changes):
+            changes |= dict.fromkeys(held.keys() - values.keys())
         return self.changed(changes)
 
     def changed_between(self, older: "Table[Any]") -> frozenset[str] | None:
@@ -69,66 +88,75 @@ class Table(Mapping[str, T]):
 
         They need not follow each other, as long as both were made of a third.
         """
-        names = back = _NOTHING
-        reached = {}
-        for mark, changed in self.line:
-            names |= changed
-            reached[mark] = names
+        marks = [mark for mark, _ in self.line]
+        back = set[str]()
         for mark, changed in older.line:
             back |= changed
-            if mark in reached:
-                return back | reached[mark]
+            if mark in marks:
+                there = marks.index(mark) + 1
+                return frozenset(back.union(*(names for _, names in self.line[:there])))
         return None
 
     def __getitem__(self, name: str) -> T:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._values
-
-    # Those of the dictionary itself: what `Mapping` gives is ten times slower.
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
 
     def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
         """Give a value, or the default."""
-        return self._values.get(name, default)
+        base, over = self._held
+        if name in over:
+            value = over[name]
+            return default if value is None else value
+        return base.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(name) is not None if isinstance(name, str) else False
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._put_in_order())
+
+    # Those of the dictionary itself: what `Mapping` gives is ten times slower.
 
     def keys(self) -> KeysView[str]:
         """Give the names."""
-        return self._values.keys()
+        return self._put_in_order().keys()
 
     def values(self) -> ValuesView[T]:
         """Give the values."""
-        return self._values.values()
+        return self._put_in_order().values()
 
     def items(self) -> ItemsView[str, T]:
         """Give names and values."""
-        return self._values.items()
+        return self._put_in_order().items()
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Table):
-            return self._values == other._values
-        return self._values == other
+        if not isinstance(other, Table):
+            return self._put_in_order() == other
+        names = self.changed_between(other)
+        if names is None:
+            return self.items() == other.items() if self._size == len(other) else False
+        # Nothing else can differ; and every cell that holds a catalog asks this of each change.
+        return all(self.get(name) == other.get(name) for name in names)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Table({self._values!r})"
+        return f"Table({self._put_in_order()!r})"
 
 
 def _remembered(
     last: tuple[object, frozenset[str]], before: Iterable[tuple[object, frozenset[str]]], size: int
 ) -> Iterator[tuple[object, frozenset[str]]]:
-    """Give the steps to remember: not more names in all than it takes to compare everything."""
+    """Give the steps to remember: fewer names in all than would be compared without them."""
     names = 0
     for _, step in zip(range(REMEMBERED), (last, *before), strict=False):
         names += len(step[1])
-        if names > max(size, REMEMBERED):
+        if names > max(size // 4, REMEMBERED):
             return
         yield step
 

@@ -3,11 +3,8 @@
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from xds_server import telemetry
@@ -17,24 +14,28 @@ from xds_server.model.policy import Policy
 from xds_server.model.problem import Problem
 from xds_server.model.proxy import Client, Group, Proxy
 from xds_server.model.secret import Secrets
-from xds_server.model.steps import Steps
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Withheld
 from xds_server.runtime.debounce import Pace, bursts
-from xds_server.runtime.emptying import Emptying
 from xds_server.runtime.history import History, Past
 from xds_server.runtime.kind import Kind
 from xds_server.runtime.latest import Latest
+from xds_server.runtime.line import Inputs, Line
 from xds_server.runtime.slices import in_slices
 from xds_server.runtime.vetting import Judge, Preflight, Vetting
-from xds_server.snapshot import EMPTY, Snapshot, building
-from xds_server.snapshot.build import Origin
+from xds_server.snapshot import EMPTY, Snapshot
 from xds_server.telemetry import Event, log
-from xds_server.translate import Translator
+from xds_server.translate import Known, Understanding
 from xds_server.translate.origins import origin
 
 MAX_KINDS: Final = 64
 """How many kinds of clients are served at once; a kind is what a client says of itself, so it is bounded."""
+
+MAX_GATEWAY_KINDS: Final = 2_048
+"""How many kinds of gateways that Consul knows are served beside those."""
+
+_UNREAD_PACE: Final = Pace(quiet=0.5, at_most=2.0)
+"""How often the group of everyone is built while nobody is of it."""
 
 _UNREAD_WAITS: Final = 0.01
 """Seconds for which the streams have the event loop after a change, before groups without one are built."""
@@ -47,98 +48,14 @@ _RETRY: Final = 0.5
 
 _LATEST_RETRY: Final = 60.0
 
+_RESOURCES: Final = {one.short: telemetry.SNAPSHOT_RESOURCES.labels(one.short) for one in TypeUrl}
+
 EVERYONE: Final = Group()
 """The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it."""
 
 
 class TooManyKindsError(Exception):
     """More kinds of clients are connected than this server builds snapshots for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What snapshots are made of. They are told apart by identity."""
-
-    catalog: Catalog
-    policy: Policy
-    secrets: Secrets
-
-    def same(self, other: "Inputs | None") -> bool:
-        """Tell whether these are the very objects of the other."""
-        return other is not None and (
-            self.catalog is other.catalog and self.policy is other.policy and self.secrets is other.secrets
-        )
-
-
-class _Line:
-    """One group's way from inputs to snapshots, and on to each kind of client in it."""
-
-    def __init__(self, group: Group) -> None:
-        self.translator = Translator(group)
-        self.vetting: Vetting | None = None
-        self.emptying = Emptying(group)
-        self.snapshot: Latest[Snapshot] = Latest()
-        self.kinds: dict[str, Kind] = {}
-        self.streams: Counter[str] = Counter()
-        """Open streams of each kind; those of none are remembered for when such a client comes again."""
-        self.tried: Inputs | None = None
-        """What the newest snapshot was made from, or was to be."""
-        self.made: Inputs | None = None
-        """What the newest snapshot was made from."""
-        self.builds = 0
-        """How often a build succeeded."""
-        self.failures = 0
-        """How often in a row a build failed."""
-        self.retry: asyncio.TimerHandle | None = None
-        self.round_done = asyncio.Event()
-        """Set when a round of building is over, and then replaced."""
-
-    async def build(self, inputs: Inputs, wanted: Callable[[], bool]) -> bool:
-        """Build in slices and publish; tell whether the snapshot differs from the one before.
-
-        What is no longer `wanted` when it is built is not published.
-        """
-        previous = self.snapshot.value or EMPTY
-        named = partial(origin, catalog=inputs.catalog, policy=inputs.policy)
-        snapshot = await in_slices(self._made(inputs, previous, named))
-        if self.vetting is not None:
-            snapshot = await self.vetting.vet(snapshot, previous, named)
-        return wanted() and self.publish(snapshot, previous)
-
-    def _made(self, inputs: Inputs, previous: Snapshot, named: Origin) -> Steps[Snapshot]:
-        translation = yield from self.translator.translating(inputs.catalog, inputs.policy, inputs.secrets)
-        snapshot = yield from building(
-            translation.drafts, translation.problems, previous, translation.derived, named
-        )
-        for entries in snapshot.sets.values():
-            # Asked for by every SotW stream, and then at once.
-            entries.version  # noqa: B018 - it is remembered
-            yield
-        return snapshot
-
-    def publish(self, snapshot: Snapshot, previous: Snapshot) -> bool:
-        """Publish what follows `previous`, unless something else does already; tell whether it differs."""
-        if (self.snapshot.value or EMPTY) is not previous:
-            telemetry.SNAPSHOT_BUILDS.labels("overtaken").inc()
-            return False
-        snapshot = self.emptying.guard(snapshot, previous)
-        published = self.snapshot.publish(snapshot)
-        for kind in self.kinds.values():
-            kind.publish(snapshot)
-        return published
-
-    def succeeded(self, inputs: Inputs) -> None:
-        """Note that what is served is of these inputs."""
-        self.made, self.failures = inputs, 0
-        self.builds += 1
-        if self.retry is not None:
-            self.retry.cancel()
-            self.retry = None
-
-    def end_round(self) -> None:
-        """Wake those who wait for the inputs that were tried."""
-        done, self.round_done = self.round_done, asyncio.Event()
-        done.set()
 
 
 class Pipeline:
@@ -158,7 +75,11 @@ class Pipeline:
         self._pace = pace
         self._preflight = preflight
         self._changed = asyncio.Event()
-        self._lines: dict[Group, _Line] = {EVERYONE: self._line(EVERYONE)}
+        self._unread = asyncio.Event()
+        self._building = asyncio.Lock()
+        """Held while anything is built: what was made last is shared, and has one writer."""
+        self._understanding = Understanding()
+        self._lines: dict[Group, Line] = {EVERYONE: self._line(EVERYONE)}
         self.history = History()
         """The catalogs and policies that were served last."""
         self.others: list[Callable[[], Iterable[Problem]]] = []
@@ -245,7 +166,7 @@ class Pipeline:
         """
         line = self._lines.get(proxy.group)
         if line is None or proxy.agent not in line.kinds:
-            self._make_room()
+            self._make_room(proxy.group)
             line = self._lines.setdefault(proxy.group, line or self._line(proxy.group))
             kind = line.kinds[proxy.agent] = Kind()
             if (known := self._restored.pop((proxy.group, proxy.agent), None)) is not None:
@@ -294,10 +215,16 @@ class Pipeline:
                 for kind in line.kinds.values():
                     kind.offer_again(time.time())
 
-    def _make_room(self) -> None:
-        """Forget the kind without streams that has been known longest, if there are too many."""
-        known = [(group, agent) for group, line in self._lines.items() for agent in line.kinds]
-        if len(known) < MAX_KINDS:
+    def _make_room(self, newcomer: Group) -> None:
+        """Forget the kind without streams that has been known longest, if there are too many of its sort."""
+        sort = self._is_known_gateway(newcomer)
+        known = [
+            (group, agent)
+            for group, line in self._lines.items()
+            for agent in line.kinds
+            if self._is_known_gateway(group) == sort
+        ]
+        if len(known) < (MAX_GATEWAY_KINDS if sort else MAX_KINDS):
             return
         idle = next((one for one in known if not self._lines[one[0]].streams[one[1]]), None)
         if idle is None:
@@ -308,8 +235,12 @@ class Pipeline:
         if not line.kinds and group != EVERYONE:
             del self._lines[group]
 
-    def _line(self, group: Group) -> _Line:
-        line = _Line(group)
+    def _is_known_gateway(self, group: Group) -> bool:
+        catalog = self._catalog.value
+        return catalog is not None and group.gateway in catalog.entries.gateways
+
+    def _line(self, group: Group) -> Line:
+        line = Line(group, self._understanding)
 
         def build_again() -> None:
             line.tried = None
@@ -329,6 +260,7 @@ class Pipeline:
             for values in (self._catalog.values(), self._policy.values(), self._secrets.values()):
                 tasks.create_task(self._listen(values))
             tasks.create_task(self._offer_again())
+            tasks.create_task(self._build_unread())
             async for _ in bursts(self._changed, self._pace):
                 await self._build_all()
 
@@ -346,18 +278,35 @@ class Pipeline:
         return Inputs(catalog, policy, secrets)
 
     async def _build_all(self) -> None:
-        """Build what streams read first, and let it be written before what nobody waits for is built."""
-        lines = tuple(self._lines.values())
-        read = [line for line in lines if line.streams.total()]
-        unread = [line for line in lines if line.snapshot is self.snapshot and line not in read]
-        for line in read:
-            await self._build_line(line)
+        """Build what streams read; what nobody waits for is built once that is written, and less often."""
+        read = [line for line in self._lines.values() if line.streams.total()]
+        await self._build(read or [self._lines[EVERYONE]])
         if read:
-            await asyncio.sleep(_UNREAD_WAITS)
-        for line in unread:
-            await self._build_line(line)
+            self._unread.set()
 
-    async def _build_line(self, line: _Line) -> None:
+    async def _build_unread(self) -> None:
+        async for _ in bursts(self._unread, _UNREAD_PACE):
+            await asyncio.sleep(_UNREAD_WAITS)
+            everyone = self._lines[EVERYONE]
+            if not everyone.streams.total():
+                await self._build([everyone])
+
+    async def _build(self, lines: Iterable[Line]) -> None:
+        async with self._building:
+            inputs = self._inputs()
+            known = None if inputs is None else await self._known(inputs)
+            for line in lines:
+                if inputs is None or known is None or not line.passes(inputs, known):
+                    await self._build_line(line)
+
+    async def _known(self, inputs: Inputs) -> Known | None:
+        """Give what all groups have in common; None where a bug is in the way, which each will tell of."""
+        try:
+            return await in_slices(self._understanding.known(inputs.catalog, inputs.policy, inputs.secrets))
+        except Exception:  # noqa: BLE001 - it is met again where it is dealt with
+            return None
+
+    async def _build_line(self, line: Line) -> None:
         inputs = self._inputs()
         if inputs is None or inputs.same(line.tried):
             line.end_round()
@@ -391,7 +340,7 @@ class Pipeline:
         if published:
             _report(snapshot, time.perf_counter() - started)
 
-    def _try_again(self, line: _Line) -> None:
+    def _try_again(self, line: Line) -> None:
         """Build from the same inputs again, later each time: what failed once may not fail for ever."""
 
         def again() -> None:
@@ -411,7 +360,7 @@ def _report(snapshot: Snapshot, seconds: float) -> None:
     telemetry.READY.set(1)
     counts = {type_url.short: len(entries.by_name) for type_url, entries in snapshot.sets.items()}
     for short, count in counts.items():
-        telemetry.SNAPSHOT_RESOURCES.labels(short).set(count)
+        _RESOURCES[short].set(count)
     milliseconds = round(1000 * seconds, 1)
     summary = " ".join(f"{short}={count}" for short, count in counts.items())
     log(

@@ -14,7 +14,7 @@ from xds_server.settings.gateways_shape import GatewayShape
 from xds_server.settings.guards import GuardsShape
 from xds_server.settings.pace import PaceShape
 from xds_server.settings.registrations_shape import RegistrationsShape
-from xds_server.settings.server_shape import AdminShape, XdsShape
+from xds_server.settings.server_shape import MOST_WORKERS, AdminShape, XdsShape
 from xds_server.settings.service_shape import Age, Days, ServiceShape, Split, Text, about
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -70,9 +70,7 @@ class ListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["http", "tcp"], about("What flows through it: http or tcp. Default: http.")
     ] = "http"
     tls: Annotated[DownstreamTlsShape | UnsetType, about("Terminate TLS. Default: plain.")] = UNSET
-    all_services: Annotated[bool, about("http: also a virtual host for every service. Default: false.")] = (
-        False
-    )
+    all_services: Annotated[bool, about("http: also leads to every service. Default: false.")] = False
     discovery: _Discovery = UNSET
     ttl: Annotated[
         Age | UnsetType,
@@ -87,7 +85,7 @@ class ListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DefaultListenerShape(Struct, frozen=True, forbid_unknown_fields=True):
-    """The listener with a virtual host for every HTTP service."""
+    """The listener that leads to every HTTP service."""
 
     address: Annotated[Text, about("`IP:PORT` that Envoy listens on. Default: 0.0.0.0:10000.")] = (
         "0.0.0.0:10000"
@@ -137,6 +135,15 @@ class FileShape(Struct, frozen=True, forbid_unknown_fields=True):
         604800.0
     )
     xds: Annotated[XdsShape, about("The server that Envoy connects to.")] = XdsShape()
+    workers: Annotated[
+        int,
+        about(
+            "Processes that serve the xDS streams, with one more that reads the sources; 1: one process does "
+            "it all. Default: 1.",
+            ge=1,
+            le=MOST_WORKERS,
+        ),
+    ] = 1
     admin: Annotated[AdminShape, about("The server with health, metrics and problems.")] = AdminShape()
     log: Annotated[LogShape, about("What is logged, and how.")] = LogShape()
     defaults: Annotated[ServiceShape, about("How every service is reached.")] = ServiceShape()
@@ -145,7 +152,7 @@ class FileShape(Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
     default_listener: Annotated[
         DefaultListenerShape | bool,
-        about("The HTTP listener with a virtual host for every service; `false` for none. Default: on."),
+        about("The HTTP listener that leads to every service; `false` for none. Default: on."),
     ] = DefaultListenerShape()
     listeners: Annotated[tuple[ListenerShape, ...], about("Listeners of every Envoy. Default: [].")] = ()
     secrets: Annotated[

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.translate.packing import Draft, Reference, duration
+from xds_server.translate.wire import framed, varint
 
 # 128 bits of SHA-256, in hex: every delta message and every reconnect carries one per resource.
 _VERSION_DIGITS: Final = 32
@@ -18,6 +19,10 @@ _VERSION_DIGITS: Final = 32
 # Field 2, length-delimited: `DiscoveryResponse.resources`, `DeltaDiscoveryResponse.resources` and
 # `Resource.resource` all have that tag (Envoy API, discovery.proto).
 _FIELD_2: Final = b"\x12"
+
+# `Resource.version` and `Resource.name`; neither is ever empty.
+_VERSION: Final = b"\x0a"
+_NAME: Final = b"\x1a"
 
 
 def content_version(content: bytes) -> str:
@@ -58,9 +63,8 @@ class Resource:
         """Version and encode a draft, which may be what is left of other bytes, `source`."""
         # A changed TTL has to reach the client too.
         version = content_version(draft.packed + (b"" if draft.ttl is None else f"ttl={draft.ttl}".encode()))
-        framed = _FIELD_2 + _varint(len(draft.packed))
-        named = DeltaResource(name=draft.name, version=version, ttl=_ttl(draft.ttl)).SerializeToString()
-        named += framed
+        framed_packed = _FIELD_2 + varint(len(draft.packed))
+        named = _named(draft.name, version, draft.ttl) + framed_packed
         return cls(
             type=draft.type,
             name=draft.name,
@@ -72,8 +76,8 @@ class Resource:
             claims=claims,
             source=draft.packed if source is None else source,
             _packed=draft.packed,
-            _sotw_head=framed,
-            _delta_head=_FIELD_2 + _varint(len(named) + len(draft.packed)) + named,
+            _sotw_head=framed_packed,
+            _delta_head=_FIELD_2 + varint(len(named) + len(draft.packed)) + named,
         )
 
     @property
@@ -100,7 +104,7 @@ class Resource:
         """Give the parts of an entry that says under which other names the client asked for it (P-084)."""
         named = DeltaResource(name=self.name, version=self.version, ttl=_ttl(self.ttl), aliases=aliases)
         head = named.SerializeToString() + self._sotw_head
-        return _FIELD_2 + _varint(len(head) + len(self._packed)) + head, self._packed
+        return _FIELD_2 + varint(len(head) + len(self._packed)) + head, self._packed
 
     @property
     def heartbeat(self) -> bytes:
@@ -119,18 +123,14 @@ def absent(name: str) -> bytes:
 
 def _bare(entry: DeltaResource) -> bytes:
     encoded = entry.SerializeToString()
-    return _FIELD_2 + _varint(len(encoded)) + encoded
+    return _FIELD_2 + varint(len(encoded)) + encoded
+
+
+def _named(name: str, version: str, ttl: float | None) -> bytes:
+    """Give a delta resource without a body, by hand: there is one for each resource of a start."""
+    named = framed(_VERSION, version.encode()) + framed(_NAME, name.encode())
+    return named if ttl is None else named + DeltaResource(ttl=_ttl(ttl)).SerializeToString()
 
 
 def _ttl(seconds: float | None) -> Duration | None:
     return None if seconds is None else duration(seconds)
-
-
-def _varint(value: int) -> bytes:
-    """Encode a length as protobuf does (Protocol Buffers, "Base 128 Varints")."""
-    encoded = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits at a time
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -5,7 +5,9 @@ input. This is the only floor that builds Envoy messages. What cannot be built i
 Problem; one bad service never costs another its resources.
 """
 
+from xds_server.translate.last import Translation
 from xds_server.translate.packing import Draft, Reference
-from xds_server.translate.translate import Translation, Translator
+from xds_server.translate.translate import Translator
+from xds_server.translate.understanding import Known, Understanding
 
-__all__ = ["Draft", "Reference", "Translation", "Translator"]
+__all__ = ["Draft", "Known", "Reference", "Translation", "Translator", "Understanding"]

@@ -4,15 +4,24 @@ Consul checks nothing: an instance can register the metadata service of the clou
 or a unix socket, and Envoy would connect (CVE-2021-32783 is this in another control plane).
 """
 
+from bisect import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+    ip_network,
+)
 from typing import Final, TypeAlias
 
 from xds_server.model.policy import EndpointPolicy
 from xds_server.model.problem import Code
-from xds_server.translate import hostnames
+from xds_server.translate import dotted, hostnames
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -33,6 +42,15 @@ _LOOPBACK: Final = "set endpoints.allow_loopback if proxies and services share a
 _METADATA: Final[frozenset[Address]] = frozenset(
     {ip_address("fd00:ec2::254"), ip_address("100.100.100.200"), ip_address("168.63.129.16")}
 )
+
+# Wherever a class of IPv4 addresses has rules of its own; they are told apart one by one.
+_SPECIAL: Final = (
+    *(IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")),
+    *(IPv4Network(address) for address in _METADATA if isinstance(address, IPv4Address)),
+)
+
+_KEPT: Final = 1_024
+"""Addresses that are not ordinary are remembered; there are few of them, or the memory is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +83,25 @@ class EndpointRules:
         self._deny_ports = policy.deny_ports
         self._allow_loopback = policy.allow_loopback
         self._listening = frozenset(listening)
+        self._bounds = _bounds(
+            (*_SPECIAL, *_of_ipv4(self._deny)), _of_ipv4(self._allow) if self._allow else None
+        )
 
     def check(self, address: str, port: int) -> str | Refusal:
         """Give the address as Envoy is to see it, or why it may not.
 
         IPv4-mapped IPv6 addresses become plain IPv4, as the rules have to see through them.
         """
+        number = dotted.number_of(address)
+        # Nearly every endpoint is ordinary: no rule can have anything against it.
+        if (
+            number is not None
+            and not bisect(self._bounds, number) & 1
+            and 1 <= port <= MAX_PORT
+            and port not in self._deny_ports
+            and (address, port) not in self._listening
+        ):
+            return address
         known = _known(address)
         if known is None:
             return _no_address(address)
@@ -132,6 +163,37 @@ class EndpointRules:
         return ""
 
 
+def _of_ipv4(networks: Iterable[Network]) -> list[IPv4Network]:
+    return [network for network in networks if isinstance(network, IPv4Network)]
+
+
+def _bounds(denied: Iterable[IPv4Network], allowed: Iterable[IPv4Network] | None) -> tuple[int, ...]:
+    """Give where rules begin and stop to bear on addresses, in turns; None allows every address.
+
+    An address is ordinary where an even number of bounds is at or below it.
+    """
+    bearing = list(denied)
+    if allowed is not None:
+        rest = [IPv4Network("0.0.0.0/0")]
+        for network in collapse_addresses(allowed):
+            rest = [part for one in rest for part in _without(one, network)]
+        bearing.extend(rest)
+    bounds: list[int] = []
+    for network in collapse_addresses(bearing):
+        first, after = int(network.network_address), int(network.broadcast_address) + 1
+        if bounds and bounds[-1] == first:
+            bounds[-1] = after
+        else:
+            bounds.extend((first, after))
+    return tuple(bounds)
+
+
+def _without(network: IPv4Network, taken: IPv4Network) -> Iterable[IPv4Network]:
+    if not network.overlaps(taken):
+        return (network,)
+    return network.address_exclude(taken) if taken.subnet_of(network) else ()
+
+
 def _no_address(text: str) -> Refusal:
     if hostnames.host_name(text) is None:
         return Refusal(
@@ -144,7 +206,7 @@ def _no_address(text: str) -> Refusal:
     )
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=_KEPT)
 def _known(text: str) -> _Known | None:
     address = _parse(text)
     if address is None:

@@ -87,6 +87,7 @@ def bootstrap(options: BootstrapOptions) -> Bootstrap:
     """Give the bootstrap of an Envoy whose clusters and listeners come from this server over ADS."""
     metadata = Struct()
     metadata.update({names.ADMIN_PORT_METADATA: options.admin_port})
+    metadata.update({names.STATIC_CLUSTERS_METADATA: sorted(names.RESERVED_CLUSTERS)})
     if options.gateway:
         metadata.update({names.GATEWAY_METADATA: options.gateway})
     node = Node(id=options.id, cluster=options.cluster, metadata=metadata)

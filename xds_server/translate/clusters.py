@@ -1,6 +1,7 @@
 """A service as an Envoy cluster: how its instances are reached, balanced and watched."""
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, Final
 
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers as EnvoyCircuitBreakers
@@ -15,13 +16,14 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt32Value, UInt64Value
 
-from xds_server.model.policy import CircuitBreakers, LbPolicy, Protocol, ServicePolicy
+from xds_server.model.policy import LbPolicy, Protocol, ServicePolicy
 from xds_server.model.types import TypeUrl
 from xds_server.translate.meaning import ClusterSpec
 from xds_server.translate.outlier import outlier_detection
-from xds_server.translate.packing import Draft, Reference, draft, duration, pack
+from xds_server.translate.packing import Draft, Reference, draft, duration, encoded, pack
 from xds_server.translate.sources import ADS
 from xds_server.translate.tls import upstream_references, upstream_socket
+from xds_server.translate.wire import framed
 
 _LB_POLICY: Final = {
     LbPolicy.ROUND_ROBIN: Cluster.ROUND_ROBIN,
@@ -30,6 +32,11 @@ _LB_POLICY: Final = {
     LbPolicy.RING_HASH: Cluster.RING_HASH,
     LbPolicy.MAGLEV: Cluster.MAGLEV,
 }
+
+_NAME: Final = b"\x0a"
+"""The tag of `Cluster.name`, the first field of it."""
+
+_REMEMBERED: Final = 1024
 
 # Envoy's bounds and default (config.cluster.v3.Cluster.RingHashLbConfig, LeastRequestLbConfig).
 _LARGEST_RING: Final = 8 * 1024 * 1024
@@ -70,25 +77,31 @@ _PROTOCOL_OPTIONS: Final[dict[Protocol, dict[str, AnyMessage]]] = {
 
 def cluster(spec: ClusterSpec) -> Draft:
     """Give the cluster that is specified; its endpoints come by EDS under the same name."""
-    message = _cluster(spec)
-    message.type = Cluster.EDS
-    message.eds_cluster_config.eds_config.CopyFrom(ADS)
     references = (Reference(TypeUrl.ENDPOINTS, spec.name), *_tls_references(spec.policy))
-    return draft(TypeUrl.CLUSTER, spec.name, message, references)
+    content = framed(_NAME, spec.name.encode()) + _eds_cluster(spec.policy)
+    return encoded(TypeUrl.CLUSTER, spec.name, content, references)
 
 
 def dns_cluster(spec: ClusterSpec, assignment: ClusterLoadAssignment) -> Draft:
     """Give the same with its endpoints in it, some of which have host names that Envoy resolves."""
-    message = _cluster(spec)
+    message = _cluster(spec.policy)
+    message.name = spec.name
     message.cluster_type.CopyFrom(_DNS)
     message.load_assignment.CopyFrom(assignment)
     return draft(TypeUrl.CLUSTER, spec.name, message, _tls_references(spec.policy))
 
 
-def _cluster(spec: ClusterSpec) -> Cluster:
-    policy = spec.policy
+@lru_cache(maxsize=_REMEMBERED)
+def _eds_cluster(policy: ServicePolicy) -> bytes:
+    """Give a cluster without its name, serialised: those of most services differ in nothing else."""
+    message = _cluster(policy)
+    message.type = Cluster.EDS
+    message.eds_cluster_config.eds_config.CopyFrom(ADS)
+    return message.SerializeToString(deterministic=True)
+
+
+def _cluster(policy: ServicePolicy) -> Cluster:
     message = Cluster(
-        name=spec.name,
         connect_timeout=duration(policy.connect_timeout),
         lb_policy=_LB_POLICY[policy.lb_policy],
         # Envoy's default of 1 s holds ejections, health and weight changes back; bursts are coalesced here.
@@ -97,7 +110,7 @@ def _cluster(spec: ClusterSpec) -> Cluster:
             healthy_panic_threshold=Percent(value=policy.panic_threshold),
         ),
         typed_extension_protocol_options=_PROTOCOL_OPTIONS[policy.protocol],
-        circuit_breakers=_circuit_breakers(policy.circuit_breakers),
+        circuit_breakers=_circuit_breakers(policy),
     )
     if (ring := ring_size(policy)) is not None:
         message.ring_hash_lb_config.CopyFrom(ring)
@@ -135,9 +148,16 @@ def ring_size(policy: ServicePolicy) -> Cluster.RingHashLbConfig | None:
     )
 
 
-def _circuit_breakers(policy: CircuitBreakers) -> EnvoyCircuitBreakers | None:
-    """Give the thresholds of the default priority, or nothing where all are Envoy's defaults."""
-    limits = {field.name: getattr(policy, field.name) for field in fields(policy)}
+def _circuit_breakers(policy: ServicePolicy) -> EnvoyCircuitBreakers | None:
+    """Give the thresholds of the default priority, or nothing where all are Envoy's defaults.
+
+    What is not HTTP takes no HTTP request, whatever route finds it by its name: connections of a TCP proxy
+    are not counted as requests (decision 0024).
+    """
+    asked = policy.circuit_breakers
+    limits = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    if policy.protocol is Protocol.TCP:
+        limits["max_requests"] = 0
     given: dict[str, Any] = {
         name: UInt32Value(value=value) for name, value in limits.items() if value is not None
     }

@@ -49,6 +49,16 @@ class Open:
     problems: tuple[Problem, ...] = ()
 
 
+def named_services(gateway: Gateway) -> frozenset[str] | None:
+    """Name the services that a gateway leads to, whether they are there or not; None where it may be any."""
+    match gateway:
+        case IngressGateway():
+            found = frozenset(one.name for listener in gateway.listeners for one in listener.services)
+        case TerminatingGateway():
+            found = frozenset(one.name for one in gateway.services)
+    return None if _EVERY in found else found
+
+
 def opened(
     name: str, gateway: Gateway | None, served: Mapping[str, ServicePolicy], policy: Policy, datacenter: str
 ) -> Open:

@@ -15,6 +15,10 @@ from xds_server.model.policy import OnWarning
 # Consul's agent refuses more; its catalog does not. The sum over a locality has to stay below 2^32.
 MAX_WEIGHT: Final = 65_535
 
+UNHEALTHY: Final = HealthStatus.UNHEALTHY
+_HEALTHY: Final = HealthStatus.HEALTHY
+
+_PASSING: Final = Status.PASSING
 _OUT_OF_ROTATION: Final = frozenset({Status.CRITICAL, Status.MAINTENANCE})
 
 
@@ -26,12 +30,20 @@ def weight_and_health(
     With `on_warning: degraded` a warning instance is DEGRADED, which Envoy uses when too few healthy ones are
     left (Envoy, "Degraded endpoints"). With `only_passing` (service-resolver, `OnlyPassing`) it is UNHEALTHY.
     """
+    weights = instance.weights
+    for check in instance.checks:
+        if check.status is not _PASSING:
+            break
+    else:
+        # Nearly all are like this, and the statuses need not be gathered.
+        if 1 <= weights.passing <= MAX_WEIGHT:
+            return weights.passing, _HEALTHY
     statuses = {check.status for check in instance.checks}
     warns = Status.WARNING in statuses
-    weight = instance.weights.warning if warns else instance.weights.passing
+    weight = weights.warning if warns else weights.passing
     bounded = min(max(weight, 1), MAX_WEIGHT)
     if weight < 1 or statuses & _OUT_OF_ROTATION or (warns and only_passing):
-        return bounded, HealthStatus.UNHEALTHY
+        return bounded, UNHEALTHY
     if warns and on_warning is OnWarning.DEGRADED:
         return bounded, HealthStatus.DEGRADED
-    return bounded, HealthStatus.HEALTHY
+    return bounded, _HEALTHY

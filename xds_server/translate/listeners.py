@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLogFilter, ResponseFlagFilter
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.config.core.v3.protocol_pb2 import HttpProtocolOptions
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, ListenerFilter
 from envoy.config.listener.v3.listener_pb2 import Listener as EnvoyListener
@@ -14,11 +16,12 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpFilter,
     LocalReplyConfig,
     Rds,
+    ResponseMapper,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.type.v3.hash_policy_pb2 import HashPolicy
 from google.protobuf.message import Message
-from google.protobuf.wrappers_pb2 import BoolValue
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from xds_server.model.policy import Listener, ListenerKind, WeightedService
 from xds_server.model.problem import Code, Problem
@@ -26,8 +29,8 @@ from xds_server.model.route import Branch
 from xds_server.model.types import TypeUrl
 from xds_server.translate.meaning import branches
 from xds_server.translate.packing import Draft, Reference, draft, pack
-from xds_server.translate.routes import Served, usable_targets
-from xds_server.translate.rules import hash_sources
+from xds_server.translate.routes import NO_SUCH_SERVICE, Served, usable_targets
+from xds_server.translate.rules import UNAVAILABLE, hash_sources
 from xds_server.translate.sources import ADS
 from xds_server.translate.tls import downstream_references, downstream_socket
 
@@ -38,6 +41,20 @@ _TLS_INSPECTOR: Final = ListenerFilter(
 )
 
 _ROUTER: Final = HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))
+
+
+def no_such_service(flag: str) -> LocalReplyConfig:
+    """Give what makes the answers that Envoy flags so those of the virtual host for no service."""
+    mapper = ResponseMapper(
+        filter=AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=[flag])),
+        status_code=UInt32Value(value=UNAVAILABLE),
+        body=DataSource(inline_string=NO_SUCH_SERVICE),
+    )
+    return LocalReplyConfig(mappers=[mapper])
+
+
+NO_CLUSTER: Final = no_such_service("NC")
+"""For routes that find a cluster by its name: there may be none of that name."""
 
 
 def http_listener(

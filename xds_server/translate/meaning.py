@@ -73,6 +73,10 @@ class Parts:
     ports: tuple[str, ...] = ()
 
 
+NO_PARTS: Final = Parts()
+"""Of most services; one object for all."""
+
+
 def plain(service: str, policy: ServicePolicy, parts: Parts) -> Meaning:
     """Give the meaning of a service without a discovery chain: a cluster for all of it, one for each part."""
     whole = f"not ({parts.canary})" if parts.canary else ""

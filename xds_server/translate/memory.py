@@ -1,39 +1,62 @@
 """What was made in the last translation, with the inputs it was made from, to be handed out again."""
 
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import islice
 from operator import is_
 from typing import Any, TypeAlias, TypeVar
 
 from xds_server.model.problem import Code, Problem
+from xds_server.translate.packing import Draft
 
 T = TypeVar("T")
 Key: TypeAlias = tuple[str, ...]
 
+Part: TypeAlias = tuple[tuple[Draft, ...], tuple[Problem, ...]]
+"""Resources, and what was met while they were made."""
+
+
+_Remembered: TypeAlias = tuple[Any, ...]
+"""A value, and the inputs it was made from."""
+
+_Generation: TypeAlias = defaultdict[str, dict[str | Key, _Remembered]]
+"""By the first word of the key and the rest of it: keys of their own would be most of what is held."""
+
 
 class Memory:
-    """Remembers values with the identity of the inputs they were made from, for one generation."""
+    """Remembers values with the identity of the inputs they were made from.
+
+    What is not recalled in a generation is forgotten at its end. Between two, what is recalled is added.
+    """
 
     def __init__(self) -> None:
-        self._old: dict[Key, tuple[tuple[Any, ...], Any]] = {}
-        self._new: dict[Key, tuple[tuple[Any, ...], Any]] = {}
+        self._old: _Generation = defaultdict(dict)
+        self._new = self._old
 
     def begin(self) -> None:
-        """Start a generation: what is not recalled in it is forgotten at its end."""
-        self._new = {}
+        """Start a generation."""
+        self._new = defaultdict(dict)
 
     def end(self) -> None:
         """End the generation."""
         self._old = self._new
 
+    def forget(self, key: Key) -> None:
+        """Forget a value."""
+        self._new[key[0]].pop(_rest(key), None)
+
     def recall(self, key: Key, make: Callable[..., T], *inputs: Any) -> T:
         """Give `make(*inputs)`, from memory if it was made from these very objects."""
-        known = self._old.get(key)
-        if known is not None and len(known[0]) == len(inputs) and all(map(is_, known[0], inputs)):
-            self._new[key] = known
-            value: T = known[1]
-            return value
-        value = make(*inputs)
-        self._new[key] = (inputs, value)
+        kind, name = key[0], _rest(key)
+        known = self._old[kind].get(name)
+        if (
+            known is None
+            or len(known) != len(inputs) + 1
+            or not all(map(is_, islice(known, 1, None), inputs))
+        ):
+            known = (make(*inputs), *inputs)
+        self._new[kind][name] = known
+        value: T = known[0]
         return value
 
     def guarded(self, key: Key, make: Callable[..., T], *inputs: Any) -> tuple[T | None, Problem | None]:
@@ -45,19 +68,32 @@ class Memory:
             problem = Problem(code=Code.TRANSLATION_FAILED, source=" ".join(key), sentence=sentence)
             return self._last(key), problem
 
+    def part(self, key: Key, make: Callable[..., Part], *inputs: Any) -> Part:
+        """Make one part, or hand out the remembered one; on a bug in it, keep the last that worked."""
+        part, failed = self.guarded(key, make, *inputs)
+        if failed is None:
+            return part or ((), ())
+        return (part[0] if part else ()), (failed,)
+
     def _last(self, key: Key) -> Any:
         """Give the last remembered value of a key, and keep remembering it without its inputs."""
-        known = self._old.get(key)
+        kind, name = key[0], _rest(key)
+        known = self._old[kind].get(name)
         if known is None:
             return None
-        self._new[key] = ((object(),) * len(known[0]), known[1])
-        return known[1]
+        self._new[kind][name] = (known[0], *(object() for _ in known[1:]))
+        return known[0]
 
     def same(self, key: Key, value: T) -> T:
         """Give the remembered object if it equals `value`, so that identity can stand for equality."""
-        known = self._old.get(key)
+        kind, name = key[0], _rest(key)
+        known = self._old[kind].get(name)
         kept: T = value
-        if known is not None and (known[1] is value or known[1] == value):
-            kept = known[1]
-        self._new[key] = ((), kept)
+        if known is not None and (known[0] is value or known[0] == value):
+            kept = known[0]
+        self._new[kind][name] = (kept,)
         return kept
+
+
+def _rest(key: Key) -> str | Key:
+    return key[1] if len(key) == 2 else key[1:]  # noqa: PLR2004 - a kind and a name

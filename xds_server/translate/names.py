@@ -19,6 +19,12 @@ ADMIN_PORT_METADATA: Final = "envoy_admin_port"
 GATEWAY_METADATA: Final = "gateway"
 """The node metadata that names the gateway service of Consul which the proxy is an instance of."""
 
+STATIC_CLUSTERS_METADATA: Final = "static_clusters"
+"""The node metadata that lists the clusters of the proxy's bootstrap, which no Host header may name."""
+
+LUA_SPECIFIER: Final = "envoy.router.cluster_specifier_plugin.lua"
+"""Envoy's extension that finds the cluster of a request by Lua code; a proxy lists what it is built with."""
+
 RESERVED_CLUSTERS: Final = frozenset({XDS_CLUSTER})
 
 # What an IPv6 address ends with is in brackets in a Host header, so it is not taken for a port.
@@ -28,6 +34,9 @@ _CHAIN_CLUSTER: Final = re.compile(r"(.+?)\.default\.[^.]+\.internal\.", re.ASCI
 
 CATCH_ALL: Final = "no-such-service"
 """The virtual host that answers for hosts no service of the catalog has."""
+
+BY_NAME: Final = "service-by-name"
+"""The virtual host of all services that have none of their own."""
 
 
 def cluster(service: str) -> str:

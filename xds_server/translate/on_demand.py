@@ -8,18 +8,13 @@ Host header (VHDS), and then for the cluster that leads to (ODCDS). Both are par
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from envoy.config.accesslog.v3.accesslog_pb2 import AccessLogFilter, ResponseFlagFilter
-from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.config.core.v3.config_source_pb2 import ConfigSource
 from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, Route, RouteMatch, VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration, Vhds
 from envoy.extensions.filters.http.on_demand.v3.on_demand_pb2 import OnDemand, OnDemandCds
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpFilter,
-    LocalReplyConfig,
-    ResponseMapper,
 )
-from google.protobuf.wrappers_pb2 import UInt32Value
 
 from xds_server.model.policy import Discovery, Listener, Protocol, ServicePolicy
 from xds_server.model.problem import Problem
@@ -28,13 +23,11 @@ from xds_server.translate import listeners, names
 from xds_server.translate.meaning import Meaning
 from xds_server.translate.packing import Draft, draft, duration, on_demand, pack
 from xds_server.translate.routes import (
-    NO_SUCH_SERVICE,
     Served,
     claimed_hosts,
     cluster_references,
     virtual_host,
 )
-from xds_server.translate.rules import UNAVAILABLE
 from xds_server.translate.sources import ADS
 
 _FILTER: Final = HttpFilter(
@@ -45,15 +38,7 @@ _NOT_FOUND: Final = 404
 
 # A virtual host for every other host would leave nothing to be asked for; so where there is none even after
 # asking, which Envoy flags as NR and answers with 404, its answer is made the one of that virtual host.
-_NO_VIRTUAL_HOST: Final = LocalReplyConfig(
-    mappers=[
-        ResponseMapper(
-            filter=AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=["NR"])),
-            status_code=UInt32Value(value=UNAVAILABLE),
-            body=DataSource(inline_string=NO_SUCH_SERVICE),
-        )
-    ]
-)
+_NO_VIRTUAL_HOST: Final = listeners.no_such_service("NR")
 
 # So that NR means no virtual host and nothing else: a path that no route of the operator's takes is answered
 # by this one.

@@ -5,6 +5,7 @@ and so does every level inside; hence this module, and a test that forbids `.Pac
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final
 
 from google.protobuf.any_pb2 import Any
@@ -12,8 +13,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from xds_server.model.types import TypeUrl
+from xds_server.translate.wire import framed, varint_at
 
 _NANOS: Final = 1_000_000_000
+
+# Fields 1 and 2 of `google.protobuf.Any`, `type_url` and `value`.
+_TYPE: Final = b"\x0a"
+_VALUE: Final = b"\x12"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,8 +57,39 @@ def pack(message: Message) -> Any:
 
 def draft(type_url: TypeUrl, name: str, message: Message, references: tuple[Reference, ...] = ()) -> Draft:
     """Serialise a finished resource."""
-    packed = pack(message).SerializeToString(deterministic=True)
+    return Draft(
+        type=type_url,
+        name=name,
+        packed=pack(message).SerializeToString(deterministic=True),
+        references=references,
+    )
+
+
+def encoded(type_url: TypeUrl, name: str, content: bytes, references: tuple[Reference, ...] = ()) -> Draft:
+    """Give a resource whose message is `content`, serialised deterministically.
+
+    Its `Any` is written by hand: protobuf would copy the content twice for it.
+    """
+    head = _typed(type_url)
+    packed = head + framed(_VALUE, content) if content else head
     return Draft(type=type_url, name=name, packed=packed, references=references)
+
+
+@cache
+def _typed(type_url: TypeUrl) -> bytes:
+    return framed(_TYPE, type_url.encode())
+
+
+def content_of(type_url: TypeUrl, packed: bytes) -> bytes | None:
+    """Give the content of an `Any` that is as `encoded` writes it; None for any other."""
+    head = _typed(type_url) + _VALUE
+    if not packed.startswith(head):
+        return None
+    try:
+        size, at = varint_at(packed, len(head))
+    except IndexError:
+        return None
+    return packed[at:] if at + size == len(packed) else None
 
 
 def on_demand(made: Draft) -> Draft:

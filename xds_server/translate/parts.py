@@ -1,11 +1,9 @@
 """The parts a translation is remembered by: each is a function of exactly the inputs given to it."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from xds_server.model.catalog import Service
 from xds_server.model.policy import Discovery, Listener, ListenerKind
-from xds_server.model.problem import Problem
 from xds_server.model.secret import Secret
 from xds_server.model.types import TypeUrl
 from xds_server.translate import (
@@ -21,11 +19,8 @@ from xds_server.translate import (
 )
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.meaning import ClusterSpec, Meaning
-from xds_server.translate.packing import Draft
+from xds_server.translate.memory import Part
 from xds_server.translate.places import Places
-
-Part: TypeAlias = tuple[tuple[Draft, ...], tuple[Problem, ...]]
-"""Resources, and what was met while they were made."""
 
 
 def secret_part(secret: Secret) -> Part:
@@ -69,7 +64,8 @@ def listener_part(listener: Listener, served: routes.Served) -> Part:
         route, problems = on_demand.route_configuration(listener, served)
         return (on_demand.http_listener(listener), route), problems
     route, problems = routes.route_configuration(listener, served)
-    return (listeners.http_listener(listener, route.name), route), problems
+    replies = None if served.by_name is None else listeners.NO_CLUSTER
+    return (listeners.http_listener(listener, route.name, (), replies), route), problems
 
 
 def terminating_part(listener: Listener, named: Mapping[str, tuple[str, ...]], served: routes.Served) -> Part:

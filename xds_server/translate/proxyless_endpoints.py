@@ -57,18 +57,18 @@ def _in_rotation(listed: Priorities, panic_threshold: int) -> Priorities:
         for level in listed
     ):
         return (*healthy, *degraded)
-    return tuple(tuple(replace(one, status=HealthStatus.HEALTHY) for one in level) for level in listed)
+    return tuple(tuple(one._replace(status=HealthStatus.HEALTHY) for one in level) for level in listed)
 
 
 def _with(listed: Priorities, status: HealthStatus) -> Priorities:
     found = (tuple(one for one in level if one.status == status) for level in listed)
     return tuple(
-        tuple(replace(one, status=HealthStatus.HEALTHY) for one in level) for level in found if level
+        tuple(one._replace(status=HealthStatus.HEALTHY) for one in level) for level in found if level
     )
 
 
 def _in_one_locality(level: Level) -> Level:
-    return tuple(replace(one, locality=Locality()) for one in level)
+    return tuple(one._replace(locality=Locality()) for one in level)
 
 
 def _by_weight(level: Level) -> Level:
@@ -76,7 +76,7 @@ def _by_weight(level: Level) -> Level:
     for one in level:
         weights[one.locality].add(one.weight)
     return tuple(
-        one if len(weights[one.locality]) == 1 else replace(one, locality=_weighing(one)) for one in level
+        one if len(weights[one.locality]) == 1 else one._replace(locality=_weighing(one)) for one in level
     )
 
 

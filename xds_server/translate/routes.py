@@ -6,8 +6,7 @@ word); it answers 503 itself and says which service is missing.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import Final
 
 from envoy.config.route.v3.route_components_pb2 import Route as EnvoyRoute
@@ -17,8 +16,9 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from xds_server.model.policy import Listener, Protocol, Route, ServicePolicy, WeightedService
 from xds_server.model.problem import Code, Problem
 from xds_server.model.route import ANY_REQUEST, AS_IT_IS, PathKind, Rule
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
-from xds_server.translate import meaning, names
+from xds_server.translate import by_name, meaning, names
 from xds_server.translate.domains import service_domains
 from xds_server.translate.meaning import Meaning
 from xds_server.translate.packing import Draft, Reference, draft
@@ -32,21 +32,49 @@ _PATH_ORDER: Final = {PathKind.EXACT: 0, PathKind.SEGMENTS: 1, PathKind.PREFIX: 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ByName:
+    """That services are found by their name: all that are reached as `common` says.
+
+    Only the `listed` ones have a virtual host of their own. `refused` are domains that nothing is found by.
+    """
+
+    common: ServicePolicy
+    listed: frozenset[str]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """What routes may lead to: the services that have their clusters, in sorted order.
 
-    `clusters` has the policy of each cluster by its name.
+    `clusters` has the policy of each cluster by its name. With `by_name` other services can be found too;
+    without it each one has a virtual host of its own.
     """
 
     datacenter: str
-    services: Mapping[str, Meaning]
-    clusters: Mapping[str, ServicePolicy]
+    services: Table[Meaning]
+    clusters: Table[ServicePolicy]
+    by_name: ByName | None = None
 
     @classmethod
     def of(cls, datacenter: str, services: Mapping[str, Meaning]) -> "Served":
         """Gather the clusters of services."""
         clusters = {spec.name: spec.policy for one in services.values() for spec in one.clusters}
-        return cls(datacenter=datacenter, services=services, clusters=MappingProxyType(clusters))
+        return cls(datacenter=datacenter, services=Table(services), clusters=Table(clusters))
+
+    def changed(self, services: Mapping[str, Meaning | None]) -> "Served":
+        """Give the same with other meanings of some services; None for one that is not there.
+
+        No other service leads to the clusters of these.
+        """
+        clusters: dict[str, ServicePolicy | None] = {}
+        for name, new in services.items():
+            old = self.services.get(name)
+            clusters |= {spec.name: None for spec in (old.clusters if old else ())}
+            clusters |= {spec.name: spec.policy for spec in (new.clusters if new else ())}
+        return replace(
+            self, services=self.services.changed(services), clusters=self.clusters.changed(clusters)
+        )
 
 
 def route_configuration(listener: Listener, served: Served) -> tuple[Draft, tuple[Problem, ...]]:
@@ -55,13 +83,13 @@ def route_configuration(listener: Listener, served: Served) -> tuple[Draft, tupl
     if listener.all_services:
         claimed = claims(listener)
         domains, taken = service_domains(served.services, served.datacenter)
-        for service, own in domains.items():
-            free = tuple(domain for domain in own if domain not in claimed)
+        for service in domains if served.by_name is None else sorted(served.by_name.listed):
+            free = tuple(domain for domain in domains[service] if domain not in claimed)
             if free:
                 rules = served.services[service].rules
                 hosts.append(virtual_host(f"service/{service}", free, rules, served.clusters))
         if ANY_HOST not in claimed:
-            hosts.append(_catch_all())
+            hosts.extend(_for_other_hosts(served))
         problems += taken
     message = RouteConfiguration(
         name=names.route_configuration(listener.name), virtual_hosts=hosts, ignore_port_in_host_matching=True
@@ -149,10 +177,20 @@ def cluster_references(hosts: Iterable[VirtualHost]) -> tuple[Reference, ...]:
     return tuple(Reference(TypeUrl.CLUSTER, name) for name in sorted(found - {""}))
 
 
-def _catch_all() -> VirtualHost:
+def _for_other_hosts(served: Served) -> Iterable[VirtualHost]:
+    rest = served.by_name
+    if rest is None:
+        yield _no_such_service((ANY_HOST,))
+        return
+    if rest.refused:
+        yield _no_such_service(rest.refused)
+    yield by_name.virtual_host(names.BY_NAME, ANY_HOST, rest.common, served.datacenter)
+
+
+def _no_such_service(domains: Iterable[str]) -> VirtualHost:
     return VirtualHost(
         name=names.CATCH_ALL,
-        domains=[ANY_HOST],
+        domains=domains,
         routes=[EnvoyRoute(match=RouteMatch(prefix="/"), direct_response=unavailable(NO_SUCH_SERVICE))],
     )
 

@@ -91,6 +91,11 @@ def hash_sources(policy: ServicePolicy) -> tuple[HashOn, ...]:
     return policy.hash_on or _BY_SOURCE
 
 
+def handled_alike(one: ServicePolicy, other: ServicePolicy) -> bool:
+    """Tell whether routes to two services differ in nothing but where they lead."""
+    return _request_timeout([one]) == _request_timeout([other]) and hash_sources(one) == hash_sources(other)
+
+
 def weighted_clusters(branches: Iterable[Branch]) -> WeightedCluster:
     """Give the branches of a split in the order they were written."""
     made = WeightedCluster()

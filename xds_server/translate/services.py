@@ -1,6 +1,6 @@
 """How each service is reached, from everybody who has a say in it; and what its name means then."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from xds_server.model.problem import Code, Problem
 from xds_server.model.steps import Steps
 from xds_server.translate import chains, meaning, words
 from xds_server.translate.layers import layered
-from xds_server.translate.meaning import Meaning, Parts
+from xds_server.translate.meaning import NO_PARTS, Meaning, Parts
 from xds_server.translate.memory import Memory
 from xds_server.translate.places import Places
 from xds_server.translate.words import Words
@@ -30,50 +30,34 @@ class Understood:
     words: Words
     parts: Parts
 
-
-def understood(
-    catalog: Catalog, policy: Policy, memory: Memory
-) -> Steps[tuple[Mapping[str, Understood], tuple[Problem, ...]]]:
-    """Understand every service that is to be served, in sorted order; a bug in one costs that one alone."""
-    entries = catalog.entries
-    found: dict[str, Understood] = {}
-    failed: list[Problem] = []
-    for name in _names(catalog):
-        yield
-        if name in policy.hidden_services:
-            continue
-        service = catalog.services.get(name) or memory.same(("absent", name), Service(name=name))
-        one, problem = memory.guarded(
-            ("understood", name),
-            _understand,
-            service,
-            policy.service(name),
-            policy.stated.get(name, _NOTHING_STATED),
-            entries.overrides.get(name, _NO_OVERRIDES),
-            entries.defaults,
-            policy.registrations,
+    def says_the_same(self, other: "Understood") -> bool:
+        """Tell whether all but the instances is the very same."""
+        return (
+            self.policy is other.policy
+            and self.words is other.words
+            and self.parts is other.parts
+            and self.service.departed == other.service.departed
         )
-        if problem is not None:
-            failed.append(problem)
-        if one is not None and _is_exposed(one.words, policy.registrations):
-            found[name] = one
-    return found, tuple(failed)
 
 
 def meanings(
-    served: Collection[str], every: Mapping[str, Understood], catalog: Catalog, policy: Policy, memory: Memory
+    wanted: Iterable[str],
+    served: Collection[str],
+    every: Mapping[str, Understood],
+    catalog: Catalog,
+    policy: Policy,
+    memory: Memory,
 ) -> Steps[tuple[Mapping[str, Meaning], tuple[Problem, ...]]]:
-    """Give what the names of the served services mean, and what could not be honoured."""
+    """Give what the wanted names of the served services mean, and what could not be honoured."""
     found: dict[str, Meaning] = {}
     problems: list[Problem] = []
     places = memory.same(("places of chains",), Places(own=catalog.datacenter, others=policy.datacenters))
-    for name in served:
+    for name in wanted:
         yield
-        own = memory.same(("policy", name), every[name].policy)
+        one = every[name]
         chain = catalog.entries.chains.get(name)
         if chain is None:
-            parts = memory.same(("parts", name), every[name].parts)
-            found[name] = memory.recall(("meaning", name), meaning.plain, name, own, parts)
+            found[name] = memory.recall(("meaning", name), meaning.plain, name, one.policy, one.parts)
             continue
         names = {target.service for target in chain.targets.values()} | {name}
         reached = memory.same(
@@ -113,13 +97,7 @@ def _reached(
     return chains.Reached(policy=one.policy, stated=stated, parts=one.parts, served=name in served)
 
 
-def _names(catalog: Catalog) -> Iterator[str]:
-    """Give the names of all services; one that has a chain need not have instances."""
-    virtual = catalog.entries.chains.keys() - catalog.services.keys()
-    return iter(sorted(catalog.services.keys() | virtual) if virtual else catalog.services)
-
-
-def _understand(
+def understand(
     service: Service,
     base: ServicePolicy,
     stated: frozenset[str],
@@ -127,20 +105,28 @@ def _understand(
     defaults: tuple[Override, ...],
     registrations: Registrations,
 ) -> Understood:
+    """Understand a service: what is said of it elsewhere is laid under what its registrations say."""
     own = words.read(service, registrations.dialects)
     return Understood(
         service=service,
         policy=layered(base, stated, (*overrides, *defaults, *own.overrides)),
         words=own,
-        parts=Parts(subsets=own.subsets, canary=own.canary, ports=_ports(service)),
+        parts=_parts(own, _ports(service)),
     )
+
+
+def _parts(own: Words, ports: tuple[str, ...]) -> Parts:
+    if not (own.subsets or own.canary or ports):
+        return NO_PARTS
+    return Parts(subsets=own.subsets, canary=own.canary, ports=ports)
 
 
 def _ports(service: Service) -> tuple[str, ...]:
     return tuple(sorted({name for instance in service.instances for name, _ in instance.ports}))
 
 
-def _is_exposed(own: Words, registrations: Registrations) -> bool:
+def is_exposed(own: Words, registrations: Registrations) -> bool:
+    """Tell whether a service is to be served, by its own word or else by the operator's."""
     if own.enabled is not None:
         return own.enabled
     return registrations.expose is Expose.ALL

@@ -4,8 +4,7 @@ The order is that of the cluster's picks, and within a pick by distance: our own
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
 
@@ -14,7 +13,7 @@ from xds_server.model.policy import Hostnames
 from xds_server.model.problem import Code, Problem
 from xds_server.translate.addresses import EndpointRules, Refusal
 from xds_server.translate.filters import FilterError, compiled
-from xds_server.translate.health import MAX_WEIGHT, weight_and_health
+from xds_server.translate.health import MAX_WEIGHT, UNHEALTHY, weight_and_health
 from xds_server.translate.hostnames import host_name
 from xds_server.translate.meaning import ClusterSpec, Pick
 from xds_server.translate.places import Places
@@ -25,9 +24,11 @@ Rank: TypeAlias = tuple[int, int]
 """The position of the pick in its cluster, and the distance of the datacenter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """An endpoint that passed the rules: an IP address, or a name where `is_name`."""
+class Target(NamedTuple):
+    """An endpoint that passed the rules: an IP address, or a name where `is_name`.
+
+    A tuple, as there is one for every endpoint, and a frozen dataclass takes longer to make.
+    """
 
     host: str
     port: int
@@ -40,8 +41,7 @@ class Target:
 Priorities: TypeAlias = tuple[tuple[Target, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     rank: Rank
     target: Target
     service: str
@@ -69,6 +69,8 @@ class _Gathering:
         self._spec = spec
         self._rules = rules
         self._places = places
+        self._resolves = spec.policy.hostnames is Hostnames.RESOLVE
+        self._on_warning = spec.policy.on_warning
         self._found: dict[tuple[str, int], _Found] = {}
 
     def pick(self, position: int, pick: Pick, service: Service) -> None:
@@ -76,9 +78,16 @@ class _Gathering:
         if service.departed:
             return
         meant = self._meant(pick)
-        ranked = [((position, self._distance(pick, one)), one) for one in service.instances if meant(one)]
-        for rank, instance in sorted(ranked, key=lambda pair: pair[0]):
-            self._take(rank, pick, service.name, instance)
+        distances: dict[str, int] = {}
+        by_distance: dict[int, list[Instance]] = {}
+        for instance in service.instances:
+            if meant is None or meant(instance):
+                place = "" if pick.datacenter else instance.datacenter
+                if place not in distances:
+                    distances[place] = self._places.distance(place)
+                by_distance.setdefault(distances[place], []).append(instance)
+        for distance, instances in sorted(by_distance.items()):
+            self._take((position, distance), pick, service.name, instances)
 
     def priorities(self) -> Priorities:
         """Give what was found by rank, without gaps, each in the order of its addresses."""
@@ -88,18 +97,18 @@ class _Gathering:
             by_rank.setdefault(found.rank, []).append(found.target)
         return tuple(tuple(by_rank[rank]) for rank in sorted(by_rank))
 
-    def _distance(self, pick: Pick, instance: Instance) -> int:
-        return 0 if pick.datacenter else self._places.distance(instance.datacenter)
+    def _meant(self, pick: Pick) -> Callable[[Instance], bool] | None:
+        """Give what tells whether an instance belongs to a pick; None where all do.
 
-    def _meant(self, pick: Pick) -> Callable[[Instance], bool]:
-        """Give what tells whether an instance belongs to a pick; a filter that is none takes no instance."""
+        A filter that is none takes no instance.
+        """
         try:
             passes = compiled(pick.filter) if pick.filter else None
         except FilterError as error:
             self.problems.append(_bad_filter(self._spec.name, pick, error))
             return lambda _: False
         if passes is None and not pick.datacenter and not pick.port:
-            return lambda _: True
+            return None
 
         def meant(instance: Instance) -> bool:
             if pick.datacenter and (instance.datacenter or self._places.own) != pick.datacenter:
@@ -110,26 +119,27 @@ class _Gathering:
 
         return meant
 
-    def _take(self, rank: Rank, pick: Pick, service: str, instance: Instance) -> None:
-        address, port = self._reach(pick, instance)
-        name = host_name(address) if self._spec.policy.hostnames is Hostnames.RESOLVE else None
-        checked = self._rules.check(address, port) if name is None else self._rules.check_name(name, port)
-        if isinstance(checked, Refusal):
-            sentence = f"address {_quoted(address)} {checked.reason}; the endpoint is left out"
-            self._problem(checked.code, service, instance, sentence)
-            return
-        weight, status = weight_and_health(
-            instance, self._spec.policy.on_warning, only_passing=pick.only_passing
-        )
-        target = Target(
-            host=checked,
-            port=port,
-            is_name=name is not None,
-            weight=weight,
-            status=HealthStatus.UNHEALTHY if instance.datacenter in self._places.lost else status,
-            locality=instance.locality,
-        )
-        self._add(_Found(rank, target, service, instance))
+    def _take(self, rank: Rank, pick: Pick, service: str, instances: Sequence[Instance]) -> None:
+        check, lost, found = self._rules.check, self._places.lost, self._found
+        for instance in instances:
+            address, port = self._reach(pick, instance)
+            name = host_name(address) if self._resolves else None
+            checked = check(address, port) if name is None else self._rules.check_name(name, port)
+            if isinstance(checked, Refusal):
+                sentence = f"address {_quoted(address)} {checked.reason}; the endpoint is left out"
+                self._problem(checked.code, service, instance, sentence)
+                continue
+            weight, status = weight_and_health(instance, self._on_warning, only_passing=pick.only_passing)
+            if instance.datacenter in lost:
+                status = UNHEALTHY
+            target = Target(checked, port, name is not None, weight, status, instance.locality)
+            one = _Found(rank, target, service, instance)
+            known = found.setdefault((checked, port), one)
+            if known is not one:
+                self._met_again(known, one)
+            elif instance.weights.passing > MAX_WEIGHT or instance.weights.warning > MAX_WEIGHT:
+                sentence = f"a weight above {MAX_WEIGHT} is taken as {MAX_WEIGHT}"
+                self._problem(Code.ENDPOINT_WEIGHT, service, instance, sentence)
 
     def _reach(self, pick: Pick, instance: Instance) -> tuple[str, int]:
         """Give where an instance is reached: from another datacenter by its `wan` address, if it has one.
@@ -137,24 +147,20 @@ class _Gathering:
         Consul, "Service - Agent HTTP API", `TaggedAddresses`.
         """
         address, port = instance.address, instance.port
-        if not self._places.is_here(instance.datacenter):
+        if instance.tagged and not self._places.is_here(instance.datacenter):
             for tag, tagged, tagged_port in instance.tagged:
                 if tag == _WAN and tagged:
                     address, port = tagged, tagged_port or port
-        return address, dict(instance.ports)[pick.port] if pick.port else port
+        return (address, dict(instance.ports)[pick.port]) if pick.port else (address, port)
 
-    def _add(self, found: _Found) -> None:
-        """Keep an endpoint unless its address is taken.
+    def _met_again(self, known: _Found, found: _Found) -> None:
+        """Keep one of two endpoints with one address.
 
         Of one instance that several picks lead to, the first place counts where it takes traffic.
         """
         key = (found.target.host, found.target.port)
-        known = self._found.get(key)
-        if known is None:
-            self._found[key] = found
-            self._check_weights(found)
-        elif known.instance is found.instance:
-            if HealthStatus.UNHEALTHY == known.target.status != found.target.status:
+        if known.instance is found.instance:
+            if UNHEALTHY == known.target.status != found.target.status:
                 self._found[key] = found
         else:
             sentence = (
@@ -162,12 +168,6 @@ class _Gathering:
                 f"{_quoted(known.instance.node)} already; it is listed once"
             )
             self._problem(Code.ENDPOINT_DUPLICATE, found.service, found.instance, sentence)
-
-    def _check_weights(self, found: _Found) -> None:
-        weights = found.instance.weights
-        if max(weights.passing, weights.warning) > MAX_WEIGHT:
-            sentence = f"a weight above {MAX_WEIGHT} is taken as {MAX_WEIGHT}"
-            self._problem(Code.ENDPOINT_WEIGHT, found.service, found.instance, sentence)
 
     def _problem(self, code: Code, service: str, instance: Instance, sentence: str) -> None:
         source = (

@@ -13,6 +13,7 @@ from xds_server.snapshot.check.endpoints import assignment_faults, without_bad_e
 from xds_server.snapshot.check.fields import broken, message_class
 from xds_server.snapshot.check.limits import too_large
 from xds_server.snapshot.check.meaning import claims, meaning_faults
+from xds_server.snapshot.check.quick import is_plainly_good
 from xds_server.snapshot.check.routes import routes_faults, without_bad_hosts
 from xds_server.snapshot.check.rules import shown
 from xds_server.snapshot.check.text import few, told
@@ -39,6 +40,8 @@ def check(made: Draft, served: bytes | None = None) -> Checked:
     """Check a draft by itself. `served` is what is served under its name now, a serialised `Any`."""
     if complaint := too_large(made.type, made.name, len(made.packed)):
         return Checked(draft=None, complaints=(complaint,))
+    if is_plainly_good(made):
+        return Checked(draft=made)
     message = _message(made.type, made.packed)
     if message is None:
         return _refused("it is not a message of its type.")

@@ -37,11 +37,16 @@ _PREFIXES: Final = {Dialect.FABIO: fabio.PREFIX, Dialect.TRAEFIK: traefik.PREFIX
 
 def is_silent(service: Service, dialects: frozenset[Dialect]) -> bool:
     """Tell quickly whether no instance says anything, as is so for most services."""
-    tags = (TAG_PREFIX, *(_PREFIXES[dialect] for dialect in dialects))
+    # Instances of a service mostly say the same: each way of saying it is looked at once.
+    if any(
+        key[: len(META_PREFIX)].lower() == META_PREFIX
+        for meta in {one.meta for one in service.instances}
+        for key, _ in meta
+    ):
+        return False
+    prefixes = (TAG_PREFIX, *(_PREFIXES[dialect] for dialect in dialects))
     return not any(
-        any(key.lower().startswith(META_PREFIX) for key, _ in instance.meta)
-        or any(tag.lower().startswith(tags) for tag in instance.tags)
-        for instance in service.instances
+        tag.lower().startswith(prefixes) for tags in {one.tags for one in service.instances} for tag in tags
     )
 
 

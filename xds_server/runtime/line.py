@@ -1,0 +1,122 @@
+"""One proxy group's way from inputs to snapshots, and on to each kind of client in it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from xds_server import telemetry
+from xds_server.model.catalog import Catalog
+from xds_server.model.policy import Policy
+from xds_server.model.proxy import Group
+from xds_server.model.secret import Secrets
+from xds_server.model.steps import Steps
+from xds_server.runtime.emptying import Emptying
+from xds_server.runtime.latest import Latest
+from xds_server.runtime.slices import in_slices
+from xds_server.snapshot import EMPTY, Snapshot, building
+from xds_server.snapshot.build import Origin
+from xds_server.translate import Known, Translator, Understanding
+from xds_server.translate.origins import origin
+
+if TYPE_CHECKING:
+    from xds_server.runtime.kind import Kind
+    from xds_server.runtime.vetting import Vetting
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What snapshots are made of. They are told apart by identity."""
+
+    catalog: Catalog
+    policy: Policy
+    secrets: Secrets
+
+    def same(self, other: "Inputs | None") -> bool:
+        """Tell whether these are the very objects of the other."""
+        return other is not None and (
+            self.catalog is other.catalog and self.policy is other.policy and self.secrets is other.secrets
+        )
+
+
+class Line:
+    """One group's way from inputs to snapshots, and on to each kind of client in it."""
+
+    def __init__(self, group: Group, understanding: Understanding) -> None:
+        self.translator = Translator(group, understanding)
+        self.vetting: Vetting | None = None
+        self.emptying = Emptying(group)
+        self.snapshot: Latest[Snapshot] = Latest()
+        self.kinds: dict[str, Kind] = {}
+        self.streams: Counter[str] = Counter()
+        """Open streams of each kind; those of none are remembered for when such a client comes again."""
+        self.tried: Inputs | None = None
+        """What the newest snapshot was made from, or was to be."""
+        self.made: Inputs | None = None
+        """What the newest snapshot was made from."""
+        self.builds = 0
+        """How often a build succeeded."""
+        self.failures = 0
+        """How often in a row a build failed."""
+        self.retry: asyncio.TimerHandle | None = None
+        self.round_done = asyncio.Event()
+        """Set when a round of building is over, and then replaced."""
+
+    async def build(self, inputs: Inputs, wanted: Callable[[], bool]) -> bool:
+        """Build in slices and publish; tell whether the snapshot differs from the one before.
+
+        What is no longer `wanted` when it is built is not published.
+        """
+        previous = self.snapshot.value or EMPTY
+        named = partial(origin, catalog=inputs.catalog, policy=inputs.policy)
+        snapshot = await in_slices(self._made(inputs, previous, named))
+        if self.vetting is not None:
+            snapshot = await self.vetting.vet(snapshot, previous, named)
+        return wanted() and self.publish(snapshot, previous)
+
+    def _made(self, inputs: Inputs, previous: Snapshot, named: Origin) -> Steps[Snapshot]:
+        translation = yield from self.translator.translating(inputs.catalog, inputs.policy, inputs.secrets)
+        snapshot = yield from building(
+            translation.drafts, translation.problems, previous, translation.derived, named
+        )
+        for entries in snapshot.sets.values():
+            # Asked for by every SotW stream, and then at once.
+            entries.version  # noqa: B018 - it is remembered
+            yield
+        return snapshot
+
+    def publish(self, snapshot: Snapshot, previous: Snapshot) -> bool:
+        """Publish what follows `previous`, unless something else does already; tell whether it differs."""
+        if (self.snapshot.value or EMPTY) is not previous:
+            telemetry.SNAPSHOT_BUILDS.labels("overtaken").inc()
+            return False
+        snapshot = self.emptying.guard(snapshot, previous)
+        published = self.snapshot.publish(snapshot)
+        for kind in self.kinds.values():
+            kind.publish(snapshot)
+        return published
+
+    def succeeded(self, inputs: Inputs) -> None:
+        """Note that what is served is of these inputs."""
+        self.made, self.failures = inputs, 0
+        self.builds += 1
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
+
+    def passes(self, inputs: Inputs, known: Known) -> bool:
+        """Tell whether nothing of these inputs concerns the group; what is served is of them too then."""
+        if self.tried is None or not self.tried.same(self.made):
+            return False
+        if not self.translator.passes(known, inputs.catalog, inputs.policy):
+            return False
+        self.made = self.tried = inputs
+        self.end_round()
+        return True
+
+    def end_round(self) -> None:
+        """Wake those who wait for the inputs that were tried."""
+        done, self.round_done = self.round_done, asyncio.Event()
+        done.set()
