@@ -9,6 +9,7 @@ from tests.protocol.talk import TALKS
 from xds_server.protocol import ProtocolError
 from xds_server.protocol.limits import LIMITS, Limits, check_names, check_request
 from xds_server.protocol.messages import ForeignNodeError, TooMuchError
+from xds_server.protocol.names import shared
 
 A = snapshot(secret("a"))
 
@@ -42,10 +43,10 @@ def test_a_name_that_is_too_long_ends_the_stream(talk):
 )
 def test_each_limit_has_its_sentence(names, sentence):
     limits = Limits(names=3, name_length=10, characters=12)
-    check_names("Secret", {"abcdefgh"}, limits)
+    check_names("Secret", shared({"abcdefgh"}), limits)
 
     with pytest.raises(ProtocolError, match=sentence):
-        check_names("Secret", names, limits)
+        check_names("Secret", shared(names), limits)
 
 
 @pytest.mark.shows("P-011", "P-117", "T-ST-12", "T-ST-13")

@@ -42,6 +42,33 @@ def test_an_admin_port_is_a_whole_number_or_it_was_not_told(told, understood):
     assert proxy_of(node(envoy_admin_port=told), delta=False).group == Group(admin_port=understood)
 
 
+@pytest.mark.parametrize(
+    ("told", "understood"),
+    [
+        (["xds_cluster"], ("xds_cluster",)),
+        (["b", "a", "b"], ("a", "b")),
+        ([], None),
+        ([""], None),
+        (["a", 1], None),
+        (["a", None], None),
+        ("xds_cluster", None),
+        ({"a": "b"}, None),
+        ([f"c{number}" for number in range(65)], None),
+    ],
+)
+def test_static_clusters_are_a_list_of_names_or_they_were_not_told(told, understood):
+    assert proxy_of(node(static_clusters=told), delta=True).group.static_clusters == understood
+
+
+def test_an_envoy_without_lua_is_not_believed_to_find_clusters_by_name():
+    made = node(static_clusters=["xds_cluster"])
+    made.extensions.add(name="envoy.filters.http.router")
+    assert proxy_of(made, delta=True).group.static_clusters is None
+
+    made.extensions.add(name="envoy.router.cluster_specifier_plugin.lua")
+    assert proxy_of(made, delta=True).group.static_clusters == ("xds_cluster",)
+
+
 def test_other_metadata_is_passed_over_and_asking_adds_nothing():
     made = node(team="shop", nested={"a": [1, 2]})
 

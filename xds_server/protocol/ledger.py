@@ -1,15 +1,14 @@
-"""What one client was sent of one type, what it acknowledged, and what it rejected, and when.
-
-`sent` is the newest version of each name that went out (or that a reconnecting client said it has). A
-rejected version stays in `sent`, so it is not sent again until the content changes (P-030); `rejected`
-remembers that the client does not have it (P-032).
-"""
+"""What one client was sent of one type, what it acknowledged, and what it rejected, and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from xds_server.model.types import TypeUrl
+from xds_server.protocol.names import NOTHING
+from xds_server.protocol.sent import Sent
 from xds_server.snapshot import Resource
 
 
@@ -27,6 +26,7 @@ class ResourceStatus:
     """One resource as one client has it; versions are empty where there is none, times are Unix seconds.
 
     `accepted` is the last version the client acknowledged, `rejected` the one it refused, `error` its text.
+    Of what is acknowledged the times are those of the last acknowledged response of the type.
     """
 
     type: TypeUrl
@@ -51,62 +51,73 @@ class Delivery:
     error: str = ""
 
 
-@dataclass(slots=True)
-class Ledger:
-    """The state of one resource type on one stream."""
+_NOTHING_MORE: Final[Mapping[str, Resource]] = MappingProxyType({})
 
-    sent: dict[str, str] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-    outstanding: dict[str, Delivery] = field(default_factory=dict)
-    """Responses that are not answered, by nonce, oldest first."""
-    _before: dict[str, str] = field(default_factory=dict)
-    """The last accepted version of each name whose sent one is not accepted; empty if there is none."""
-    _several: set[str] = field(default_factory=set)
-    """Names of which more than one version was sent since one was accepted: any of them may be in use."""
-    _deliveries: dict[str, Delivery] = field(default_factory=dict)
-    """The response that carried the sent version of each name."""
+
+class Ledger:
+    """The state of one resource type on one stream.
+
+    `sent` is the newest version of each name that went out (or that a reconnecting client said it has). A
+    rejected version stays in `sent`, so it is not sent again until the content changes (P-030); `rejected`
+    remembers that the client does not have it (P-032). All that is kept here for a name is of what is not
+    accepted, so that a stream that has acknowledged everything holds next to nothing.
+    """
+
+    __slots__ = ("_accepted", "_before", "_refusals", "_several", "outstanding", "rejected", "sent")
+
+    def __init__(self) -> None:
+        self.sent = Sent()
+        self.rejected: dict[str, str] = {}
+        self.outstanding: dict[str, Delivery] = {}
+        """Responses that are not answered, by nonce, oldest first."""
+        self._before: dict[str, str] = {}
+        """The last accepted version of each name whose sent one is not accepted; empty if there is none."""
+        self._several: frozenset[str] = NOTHING
+        """Names of which more than one version was sent since one was accepted: any of them may be in use."""
+        self._refusals: dict[str, Delivery] = {}
+        """The response that carried the rejected version of each name."""
+        self._accepted: Delivery | None = None
+        """The response that was acknowledged last."""
 
     def record(self, nonce: str, version: str, resources: Mapping[str, Resource], at: float) -> None:
         """Note a response before it is handed to the transport, as the ACK may overtake (P-024)."""
-        delivery = Delivery(version, at, resources)
-        self.outstanding[nonce] = delivery
-        for name, resource in resources.items():
-            if name not in self._before:
-                self._before[name] = self.sent.get(name, "")
-            elif self.sent.get(name) != resource.version:
-                self._several.add(name)
-            self.sent[name] = resource.version
-            self._deliveries[name] = delivery
+        self.outstanding[nonce] = Delivery(version, at, resources)
+        before = self.sent.take(resources)
+        if not self._before:
+            self._before = before
+            return
+        # Of a name that is not accepted yet this is one version more.
+        self._several |= before.keys() & self._before.keys()
+        self._before = before | self._before
 
     def bring(self, name: str, version: str) -> None:
         """Note what a reconnecting client says it has."""
-        self.sent[name] = version
+        self.sent.put(name, version)
 
     def acknowledge(self, nonce: str, at: float) -> Delivery:
         """Settle a response: the client has what it carried."""
         delivery = self.outstanding.pop(nonce)
         resources = self._answered(delivery, at, "")
-        for name, resource in resources.items():
-            if self.sent.get(name) == resource.version:
-                self._before.pop(name, None)
-                self.rejected.pop(name, None)
-                self._several.discard(name)
-            elif name in self.sent:
-                self._before[name] = resource.version
+        if resources:
+            self._accepted = delivery
+        self._accept(resources)
         return Delivery(delivery.version, delivery.sent_at, resources)
 
     def reject(self, nonce: str, at: float, error: str) -> Delivery:
         """Settle a response: the client may have part of what it carried, or nothing."""
         delivery = self.outstanding.pop(nonce)
         resources = self._answered(delivery, at, error)
-        # What was dropped, or sent again in another version, since then is not at stake any more.
-        self.rejected.update(
-            {name: one.version for name, one in resources.items() if self.sent.get(name) == one.version}
-        )
+        for name, one in resources.items():
+            # What was dropped, or sent again in another version, since then is not at stake any more.
+            if self.sent.get(name) == one.version:
+                self.rejected[name] = one.version
+                self._refusals[name] = delivery
+                # What was accepted before it came again, unchanged.
+                self._before.setdefault(name, one.version)
         doubted = [name for name, one in resources.items() if self.doubted(name, one.version)]
         if len(doubted) > 1:
             # Of what is in bad company the client may use the new version, or the one before.
-            self._several.update(name for name in doubted if self._before[name])
+            self._several |= {name for name in doubted if self._before[name]}
         return Delivery(delivery.version, delivery.sent_at, resources)
 
     def doubted(self, name: str, version: str) -> bool:
@@ -129,34 +140,76 @@ class Ledger:
 
     def _rejects_the_last(self, name: str) -> bool:
         """Tell whether of all versions since the accepted one the client was sent one, and rejected it."""
-        return name in self.sent and self.rejected.get(name) == self.sent[name] and name not in self._several
+        rejected = self.rejected.get(name)
+        return bool(rejected) and rejected == self.sent.get(name) and name not in self._several
 
     def _answered(self, delivery: Delivery, at: float, error: str) -> Mapping[str, Resource]:
-        resources, delivery.resources = delivery.resources, {}
+        resources, delivery.resources = delivery.resources, _NOTHING_MORE
         delivery.answered_at, delivery.error = at, error
         return resources
 
+    def _accept(self, resources: Mapping[str, Resource]) -> None:
+        sent, before = self.sent, self._before
+        newest = sent.wanted.is_all(resources) or resources is sent.step.news
+        if newest and not (self.rejected or sent.exceptions) and before.keys() <= resources.keys():
+            # Whoever takes what was sent last has everything: it need not be gone through.
+            self._before, self._several = {}, NOTHING
+            return
+        for name in [name for name in before if name in resources]:
+            version = resources[name].version
+            if sent.get(name) == version:
+                self._settle(name)
+            elif name in sent:
+                before[name] = version
+        if not before:
+            # One that was large stays large.
+            self._before = {}
+
+    def _settle(self, name: str) -> None:
+        self._before.pop(name, None)
+        if self.rejected:
+            self.rejected.pop(name, None)
+            self._refusals.pop(name, None)
+        if self._several:
+            self._several = self._several - {name} or NOTHING
+
     def forget(self, name: str) -> None:
         """Note that the client no longer has a resource, or no longer cares."""
-        for kept in (self.sent, self.rejected, self._before, self._deliveries):
-            kept.pop(name, None)
-        self._several.discard(name)
+        self.sent.put(name, "")
+        self._settle(name)
+
+    def forget_unwanted(self) -> None:
+        """Note that the client no longer cares for what it does not subscribe to any more."""
+        wanted = self.sent.wanted
+        if not wanted.wildcard:
+            for name in [name for name in {*self.sent.exceptions, *self._before} if name not in wanted.names]:
+                self.forget(name)
 
     def status(self, type_url: TypeUrl, name: str) -> ResourceStatus:
         """Give where one resource stands."""
-        if name not in self.sent:
+        sent = self.sent.get(name)
+        if not sent:
             return ResourceStatus(type=type_url, name=name, state=State.NOT_SENT)
-        delivery = self._deliveries.get(name)
         unsettled = name in self._before
         state = State.NACKED if name in self.rejected else State.SENT if unsettled else State.ACKED
+        delivery = self._last(name, state)
         return ResourceStatus(
             type=type_url,
             name=name,
             state=state,
-            sent=self.sent[name],
-            accepted=self._before[name] if unsettled else self.sent[name],
+            sent=sent,
+            accepted=self._before[name] if unsettled else sent,
             rejected=self.rejected.get(name, ""),
             sent_at=delivery.sent_at if delivery else None,
             answered_at=delivery.answered_at if delivery else None,
             error=delivery.error if delivery and state is State.NACKED else "",
         )
+
+    def _last(self, name: str, state: State) -> Delivery | None:
+        """Give the response that brought a resource to where it stands."""
+        if state is State.ACKED:
+            return self._accepted
+        if state is State.NACKED:
+            return self._refusals.get(name)
+        carried = [one for one in self.outstanding.values() if name in one.resources]
+        return carried[-1] if carried else None

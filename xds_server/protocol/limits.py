@@ -4,11 +4,11 @@ Generous for any Envoy there is, and small beside a server's memory: what one cl
 another. A stream that asks for more is ended with a sentence that names the limit.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 from xds_server.protocol.messages import ForeignNodeError, TooMuchError
+from xds_server.protocol.names import Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +23,13 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-def check_names(short: str, names: Collection[str], limits: Limits = LIMITS) -> None:
+def check_names(short: str, names: Names, limits: Limits = LIMITS) -> None:
     """Raise TooMuchError where a subscription to a type is larger than a client's may be."""
     if len(names) > limits.names:
         raise TooMuchError(f"the stream subscribes to more than {limits.names} names of {short}")
-    longest = max(map(len, names), default=0)
-    if longest > limits.name_length:
+    if names.longest > limits.name_length:
         raise TooMuchError(f"a name of {short} is longer than {limits.name_length} characters")
-    if longest * len(names) > limits.characters and sum(map(len, names)) > limits.characters:
+    if names.characters > limits.characters:
         raise TooMuchError(f"the names of {short} have more than {limits.characters} characters together")
 
 
@@ -46,7 +45,7 @@ def check_request(request: Any, node_id: str, limits: Limits = LIMITS) -> None:
     versions = getattr(request, "initial_resource_versions", ())
     if len(versions) > limits.names:
         raise TooMuchError(f"the request lists more than {limits.names} initial_resource_versions")
-    if any(len(name) > limits.name_length for name in versions):
+    if versions and max(map(len, versions)) > limits.name_length:
         raise TooMuchError(
             f"a name of initial_resource_versions is longer than {limits.name_length} characters"
         )

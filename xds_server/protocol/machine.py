@@ -1,18 +1,17 @@
 """What both variants share: the types of a stream, the snapshot, and when a cluster may be removed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
-
-from envoy.config.core.v3.base_pb2 import ControlPlane
 
 from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
+from xds_server.protocol.assembled import Message
 from xds_server.protocol.blame import named_by
-from xds_server.protocol.ledger import Ledger, ResourceStatus
+from xds_server.protocol.ledger import ResourceStatus
 from xds_server.protocol.limits import check_names
 from xds_server.protocol.messages import MAX_ERROR_TEXT, Answer, ProtocolError, Response
-from xds_server.protocol.order import CHILD, FULL_STATE, ROUTING
-from xds_server.protocol.subscription import Subscription
+from xds_server.protocol.order import CHILD, ROUTING
+from xds_server.protocol.type_state import TypeState
 from xds_server.snapshot import Resource, Snapshot
 
 CLUSTERS_AWAITED: Final = 30.0
@@ -23,43 +22,6 @@ come. Some it never answers, like an EDS cluster with a Maglev table whose size 
 """
 
 _TYPES: Final = {str(type_url): type_url for type_url in TypeUrl}
-
-
-class TypeState:
-    """One resource type on one stream: an independent sub-stream with its own nonces (P-004)."""
-
-    def __init__(self, type_url: TypeUrl, client: Client) -> None:
-        self.type = type_url
-        # P-055: a gRPC client that names nothing wants nothing.
-        self.subscription = Subscription(legacy_wildcard=type_url in FULL_STATE and client is Client.ENVOY)
-        self.ledger = Ledger()
-        self.due: set[str] = set()
-        """Names to be answered whatever the client is believed to have: it asked, or its copy is void."""
-        self.dirty: set[str] = set()
-        """Subscribed names whose content may differ from what was sent."""
-        self.brings = False
-        """Whether the client may have resources that are not in the ledger, from an earlier stream."""
-        self.started = False
-        """Whether a request of this type was taken on this stream."""
-        self.nonce = ""
-        """The nonce of the newest response of this type on this stream."""
-        self.answer_due = False
-        """Whether a response is owed even if it is empty."""
-
-    @property
-    def asked(self) -> bool:
-        """Whether the client waits for an answer."""
-        return self.answer_due or bool(self.due)
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to send and nothing unanswered."""
-        return not (self.ledger.outstanding or self.due or self.dirty)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether there is nothing to send, and the client has everything it was sent."""
-        return self.idle and not self.ledger.rejected
 
 
 class Machine:
@@ -80,7 +42,9 @@ class Machine:
         self.types: dict[TypeUrl, TypeState] = {}
         self._client = client
         self._only = only
+        self._sequence = 0
         self._count = 0
+        """Responses that this stream was given at the snapshot of that sequence."""
         self._identifier: str | None = identifier
         self._now = 0.0
 
@@ -121,33 +85,39 @@ class Machine:
 
     def offer(self, snapshot: Snapshot) -> None:
         """Take a newer snapshot; what of it the client needs shows in the next `outbox`."""
+        if snapshot is self.snapshot:
+            return
         changed = snapshot.may_differ(self.snapshot)
         self.snapshot = snapshot
-        for state in self.types.values():
-            names = changed.get(state.type, frozenset())
-            state.dirty.update(name for name in names if state.subscription.wants(name))
+        for type_url, names in changed.items():
+            state = self.types.get(type_url)
+            if state is not None:
+                state.offered(snapshot.sets[type_url], names)
 
     def again(self, type_url: TypeUrl, names: Iterable[str]) -> frozenset[str]:
         """Send once more what was rejected in bad company; give what of it the client still wants."""
         state = self.types.get(type_url)
         if state is None:
             return frozenset()
-        wanted = {one for one in names if state.subscription.wants(one)}
-        due = frozenset(one for one in wanted if self._resource(state, one) is not None)
+        due = frozenset(one for one in names if state.resource(one) is not None)
         state.due |= due
         return due
 
     def outbox(self, at: float) -> list[Response]:
         """Give the responses to send now, in this order: requests first, then the push, then removals."""
         self._now = at
-        return list(self._responses())
+        return list(self._responses()) if self._stirred() else []
+
+    def _stirred(self) -> bool:
+        """Tell whether there may be something to send."""
+        return any(state.dirty or state.due or state.answer_due for state in self.types.values())
 
     def held_back(self, at: float) -> float | None:
         """Give after how many seconds `outbox` has more to give, even if nothing happens; None for never."""
         self._now = at
-        waiting = [self.types[one] for one in (TypeUrl.CLUSTER, *ROUTING) if one in self.types]
-        if any(state.dirty for state in waiting) and self._clusters_awaited():
-            return self._clusters_awaited()
+        awaited = self._clusters_awaited()
+        if awaited and any(self.types[one].dirty for one in (TypeUrl.CLUSTER, *ROUTING) if one in self.types):
+            return awaited
         return None
 
     def _responses(self) -> Iterator[Response]:
@@ -156,34 +126,15 @@ class Machine:
     def status(self) -> Iterator[ResourceStatus]:
         """Tell of every resource the client was sent or waits for where it stands."""
         for state in self.types.values():
-            waiting = self._wanted(state).keys() - state.ledger.sent.keys()
-            for name in sorted({*state.ledger.sent, *waiting}):
+            for name in sorted(state.ledger.sent.names | state.wanted.all.keys()):
                 yield state.ledger.status(state.type, name)
 
     # --- for the variants ------------------------------------------------------------------------------
 
-    def _resource(self, state: TypeState, name: str) -> Resource | None:
-        """Give a resource as this client is to have it: what is on demand only if it names it (P-084)."""
-        resource = self.snapshot.resource(state.type, name)
-        if resource is not None and resource.on_demand and name not in state.subscription.names:
-            return None
-        return resource
-
-    def _wanted(self, state: TypeState) -> dict[str, Resource]:
-        """Give every resource of the snapshot that the client subscribes to, by name in sorted order."""
-        available = self.snapshot.sets[state.type]
-        named = {name: one for name in state.subscription.names if (one := available.get(name)) is not None}
-        if not state.subscription.wildcard:
-            return {name: named[name] for name in sorted(named)}
-        if named.keys() <= available.wildcard.keys():
-            return dict(available.wildcard)
-        both = {**available.wildcard, **named}
-        return {name: both[name] for name in sorted(both)}
-
     def _differing(self, state: TypeState) -> Iterator[tuple[str, Resource | None]]:
         """Give the dirty names whose content is not what was sent; the resource is None where it is gone."""
         for name in sorted(state.dirty):
-            resource = self._resource(state, name)
+            resource = state.resource(name)
             if self._untaken(state, name):
                 continue
             if resource is None:
@@ -198,7 +149,8 @@ class Machine:
         There is nothing to take away then. Nor is anything put in its place: an Envoy does not wait for what
         it has rejected (its `onConfigUpdateFailed` for EDS and RDS), and status shows the rejection still.
         """
-        withheld = (state.type, name) in self.snapshot.replaced
+        replaced = self.snapshot.replaced
+        withheld = bool(replaced) and (state.type, name) in replaced
         return withheld and not state.brings and state.ledger.took_nothing(name)
 
     def _brought(
@@ -220,15 +172,21 @@ class Machine:
 
     def _settle(self, state: TypeState, request: Any) -> Answer:
         """Take an ACK or NACK of an outstanding response; only `error_detail` tells which (P-028)."""
-        nonce, error, suspects = request.response_nonce, None, frozenset[str]()
-        if request.HasField("error_detail"):
-            error = error_text(request)
-            delivery = state.ledger.reject(nonce, self._now, error)
-            suspects = frozenset(
-                name for name, one in delivery.resources.items() if state.ledger.doubted(name, one.version)
+        nonce, ledger = request.response_nonce, state.ledger
+        if not request.HasField("error_detail"):
+            delivery = ledger.acknowledge(nonce, self._now)
+            return Answer(
+                type=state.type,
+                nonce=nonce,
+                version=delivery.version,
+                resources=delivery.resources,
+                at=self._now,
             )
-        else:
-            delivery = state.ledger.acknowledge(nonce, self._now)
+        error = error_text(request)
+        delivery = ledger.reject(nonce, self._now, error)
+        suspects = frozenset(
+            name for name, one in delivery.resources.items() if ledger.doubted(name, one.version)
+        )
         return Answer(
             type=state.type,
             nonce=nonce,
@@ -237,28 +195,36 @@ class Machine:
             at=self._now,
             error=error,
             suspects=suspects,
-            keeps=frozenset(name for name in suspects if state.ledger.accepted(name)),
+            keeps=frozenset(name for name in suspects if ledger.accepted(name)),
             named=named_by(request.error_detail.message, suspects),
         )
 
-    def _changed(self, state: TypeState, resources: Mapping[str, Resource]) -> list[Resource]:
+    def _changed(self, state: TypeState, resources: Mapping[str, Resource]) -> Collection[Resource]:
         """Give what of a response is news to the client, whatever else goes out with it."""
         ledger = state.ledger
-        return [
-            one
-            for name, one in resources.items()
-            if not ledger.holds(name, one.version) or (name in state.due and name in ledger.rejected)
-        ]
+        if ledger.rejected:
+            news = {
+                name
+                for name in ledger.sent.news(resources)
+                if not ledger.holds(name, resources[name].version)
+            }
+            news |= ledger.rejected.keys() & state.due & resources.keys()
+            return [resources[name] for name in sorted(news)]
+        if state.wanted.is_all(resources) and ledger.sent.nothing:
+            return resources.values()
+        return [resources[name] for name in ledger.sent.news(resources)]
 
-    def _void_children(self, parents: Iterable[Resource]) -> None:
+    def _void_children(self, state: TypeState, parents: Iterable[Resource]) -> None:
         """Make due again the children of parents that are sent: the client drops its copies (P-091)."""
-        for parent in parents:
-            child = self.types.get(CHILD.get(parent.type, parent.type))
-            if child is None or child.type is parent.type:
-                continue
-            for reference in parent.references:
-                if reference.type is child.type and child.subscription.wants(reference.name):
-                    child.due.add(reference.name)
+        child = self.types.get(CHILD[state.type]) if state.type in CHILD else None
+        if child is None:
+            return
+        child.due |= {
+            one.name
+            for parent in parents
+            for one in parent.references
+            if one.type is child.type and child.subscription.wants(one.name)
+        }
 
     def _unacknowledged(self, state: TypeState) -> bool:
         """Tell whether changes of a type wait for an answer to the last of them (P-034)."""
@@ -293,16 +259,23 @@ class Machine:
         """Tell whether the client uses the snapshot's resources of these types, and no older ones (P-094)."""
         return all(self.types[type_url].quiet for type_url in types if type_url in self.types)
 
-    def _next_nonce(self, state: TypeState) -> str:
-        """Give a response its nonce, unique on the stream and never empty (P-016, P-023)."""
-        self._count += 1
-        state.nonce = f"{self._count:x}"
-        return state.nonce
-
-    def _control_plane(self) -> ControlPlane | None:
-        """Give this server's identity once a stream: in small messages it would be a third of the bytes."""
+    def _send(self, state: TypeState, message: Message) -> Response:
+        """Note that a message goes out, and give it as a response."""
+        state.nonce = self._next_nonce()
+        state.ledger.record(state.nonce, message.version, message.resources, self._now)
+        # Once a stream: in small messages it would be a third of the bytes.
         identifier, self._identifier = self._identifier, None
-        return None if identifier is None else ControlPlane(identifier=identifier)
+        return message.response(state.nonce, identifier)
+
+    def _next_nonce(self) -> str:
+        """Give a response its nonce, unique on the stream and never empty (P-016, P-023).
+
+        Streams that are given the same response have the same one, so that it is put together once.
+        """
+        if self.snapshot.sequence > self._sequence:
+            self._sequence, self._count = self.snapshot.sequence, 0
+        self._count += 1
+        return f"{self._sequence:x}.{self._count:x}"
 
 
 def error_text(request: Any) -> str:

@@ -5,13 +5,21 @@ from typing import Any, Final
 from xds_server.model.catalog import is_service_name
 from xds_server.model.proxy import Client, Group, Proxy
 from xds_server.translate.addresses import MAX_PORT
-from xds_server.translate.names import ADMIN_PORT_METADATA, GATEWAY_METADATA
+from xds_server.translate.names import (
+    ADMIN_PORT_METADATA,
+    GATEWAY_METADATA,
+    LUA_SPECIFIER,
+    STATIC_CLUSTERS_METADATA,
+)
 
 MAX_METADATA: Final = 64 * 1024
 """How many bytes a node's metadata may have; nobody reads more than a few keys of it (P-117)."""
 
 MAX_NODE_TEXT: Final = 512
 """How many characters a node's id may have; other texts of a node are cut to it (P-117)."""
+
+_MAX_STATIC_CLUSTERS: Final = 64
+"""More are not believed: routes would have to refuse each of them by name."""
 
 _GRPC_AGENT: Final = "gRPC"
 _VHDS_OVER_ADS: Final = (1, 37)
@@ -45,6 +53,7 @@ def proxy_of(node: Any, *, delta: bool) -> Proxy:
             admin_port=_admin_port(node),
             on_demand=delta and not _refuses_on_demand(node),
             gateway=_gateway(node) if client is Client.ENVOY else "",
+            static_clusters=_static_clusters(node) if client is Client.ENVOY else None,
         ),
     )
 
@@ -70,6 +79,20 @@ def _gateway(node: Any) -> str:
         return ""
     name = str(node.metadata.fields[GATEWAY_METADATA].string_value)
     return name if is_service_name(name) else ""
+
+
+def _static_clusters(node: Any) -> tuple[str, ...] | None:
+    """Give the clusters of the bootstrap, if the node says which, and that it can find clusters by name.
+
+    A node that lists no extensions at all was told by its bootstrap what to say, and is believed.
+    """
+    if STATIC_CLUSTERS_METADATA not in node.metadata.fields:
+        return None
+    told = [one.string_value for one in node.metadata.fields[STATIC_CLUSTERS_METADATA].list_value.values]
+    if not 0 < len(told) <= _MAX_STATIC_CLUSTERS or not all(told):
+        return None
+    able = not node.extensions or any(one.name == LUA_SPECIFIER for one in node.extensions)
+    return tuple(sorted(set(told))) if able else None
 
 
 def _admin_port(node: Any) -> int | None:

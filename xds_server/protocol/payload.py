@@ -47,21 +47,21 @@ def _lengths(payload: bytes) -> Iterator[tuple[int, int]]:
     """Give the number and length of each field that has a length, as far as the bytes are a message."""
     at, end = 0, len(payload)
     while at < end:
-        tag, at = _varint(payload, at)
+        tag, at = varint(payload, at)
         kind = tag & 7
         if kind == _LENGTH:
-            size, at = _varint(payload, at)
+            size, at = varint(payload, at)
             yield tag >> 3, size
             at += size
         elif kind == _VARINT:
-            _, at = _varint(payload, at)
+            _, at = varint(payload, at)
         elif kind in (_EIGHT, _FOUR):
             at += 8 if kind == _EIGHT else 4
         else:
             raise ProtocolError("the request has a group, which no message of xDS has")
 
 
-def _varint(payload: bytes, at: int) -> tuple[int, int]:
+def varint(payload: bytes, at: int) -> tuple[int, int]:
     """Give a varint and where it ends; one that is cut off ends what can be read."""
     value = shift = 0
     while at < len(payload):

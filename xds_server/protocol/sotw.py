@@ -1,23 +1,31 @@
 """State of the world: a request names all that is wanted, a CDS or LDS response holds all there is."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 
 from xds_server.model.proxy import Client
+from xds_server.model.table import Table, differing
 from xds_server.model.types import TypeUrl
-from xds_server.protocol.machine import Machine, TypeState
+from xds_server.protocol import assembled
+from xds_server.protocol.machine import Machine
 from xds_server.protocol.messages import Answer, Response
+from xds_server.protocol.names import NOTHING
 from xds_server.protocol.order import FULL_STATE, PUSH_ORDER, ROUTING
+from xds_server.protocol.recent import Recent
 from xds_server.protocol.subscription import WILDCARD
+from xds_server.protocol.type_state import TypeState
 from xds_server.snapshot import Resource, Snapshot
 from xds_server.snapshot.snapshot import set_version
 from xds_server.translate.packing import draft
 
-_NOT_FOUND: Final = 5
-"""The gRPC status code of what is not there."""
+_FEW: Final = 16
+"""How many lists, and their versions, are kept for the next stream."""
+
+_EMPTY_KEPT: Final = 1_024
 
 
 class SotwMachine(Machine):
@@ -31,7 +39,7 @@ class SotwMachine(Machine):
         only: TypeUrl | None = None,
     ) -> None:
         super().__init__(snapshot, identifier, client, only)
-        self._held: dict[TypeUrl, dict[str, Resource]] = {type_url: {} for type_url in FULL_STATE}
+        self._held: dict[TypeUrl, Table[Resource]] = {}
         """The resources last sent of the full-state types: what a response may have to keep for a while."""
 
     def _take(self, state: TypeState, request: DiscoveryRequest) -> Answer | None:
@@ -51,16 +59,18 @@ class SotwMachine(Machine):
             # What a client skipped before it answered the newest response it will not answer any more.
             state.ledger.outstanding.clear()
         added = state.subscription.replace(request.resource_names)
+        state.subscribed(self.snapshot.sets[state.type])
         # What was rejected may be there in part, whatever version the client says it has (P-032).
         if initial and answer is None and self._is_current(state, request.version_info):
             return self._brought(state, self._held[state.type], _claims(request))
         if initial and answer is None:
             answer = self._brought(state, {}, _claims(request))
-        state.due |= added - {WILDCARD}
+        if added:
+            state.due |= added - {WILDCARD} if WILDCARD in added else added
+            # P-043: a list that only got shorter needs no answer.
+            state.answer_due = True
         if WILDCARD in added:
-            state.dirty |= self.snapshot.sets[state.type].wildcard.keys()
-        # P-043: a list that only got shorter needs no answer.
-        state.answer_due |= bool(added)
+            state.dirty |= state.ledger.sent.exceptions.keys()
         self._drop_unwanted(state)
         return answer
 
@@ -70,21 +80,16 @@ class SotwMachine(Machine):
         only_wildcard = subscription.wildcard and not subscription.names
         if not (version and only_wildcard and version == current.version):
             return False
-        for name, resource in current.wildcard.items():
-            state.ledger.bring(name, resource.version)
-        self._held[state.type] = dict(current.wildcard)
+        state.ledger.sent.put_all()
+        self._held[state.type] = current.wildcard
         return True
 
     def _drop_unwanted(self, state: TypeState) -> None:
-        if state.subscription.wildcard:
-            return
-        for name in [name for name in state.ledger.sent if name not in state.subscription.names]:
-            state.ledger.forget(name)
-        held = self._held.get(state.type, {})
-        for name in held.keys() - state.subscription.names:
-            del held[name]
-        state.dirty &= state.subscription.names
-        state.due &= state.subscription.names
+        state.drop_unwanted()
+        held = self._held.get(state.type)
+        if held and not state.wanted.wildcard:
+            unwanted = held.keys() - state.wanted.names
+            self._held[state.type] = held.changed(dict.fromkeys(unwanted))
 
     # --- what to send ------------------------------------------------------------------------------------
 
@@ -93,7 +98,11 @@ class SotwMachine(Machine):
         # Clusters once more at the end: what left may go where the routes turned out to have nothing to say.
         for type_url in (*PUSH_ORDER, TypeUrl.CLUSTER, TypeUrl.ENDPOINTS):
             state = self.types.get(type_url)
-            if state is None or self._unacknowledged(state):
+            if (
+                state is None
+                or not (state.dirty or state.due or state.answer_due)
+                or self._unacknowledged(state)
+            ):
                 continue
             response = self._full(state) if type_url in FULL_STATE else self._partial(state)
             if response is not None:
@@ -103,20 +112,22 @@ class SotwMachine(Machine):
         """CDS and LDS: everything subscribed to in one response, or nothing if the client has it (P-060)."""
         if not state.asked and (not state.dirty or self._behind_clusters(state)):
             return None
-        held = self._held[state.type]
         resources = self._taken(state)
         self._set_right(state, resources)
-        leaving = {name: old for name, old in held.items() if name not in resources}
+        held = self._held.get(state.type, _NOTHING_HELD)
+        leaving = {
+            name: held[name] for name in differing(resources, held) if name in held and name not in resources
+        }
         if leaving and state.type is TypeUrl.CLUSTER and not self._leaving_allowed(state):
             # P-094: first what is new beside what is old; the old ones go once no route names them.
-            resources = {name: {**leaving, **resources}[name] for name in sorted({*leaving, *resources})}
-            leaving, postponed = {}, set(leaving)
+            resources = _beside(resources, leaving, held)
+            leaving, postponed = {}, frozenset(leaving)
         else:
-            postponed = set[str]()
+            postponed = NOTHING
         changed = self._changed(state, resources)
         owed = state.asked
         missing = [name for name in state.due if name not in resources]
-        state.dirty, state.due, state.answer_due = postponed, set(), False
+        state.dirty, state.due, state.answer_due = postponed, NOTHING, False
         if not (changed or leaving or owed):
             return None
         for name in leaving:
@@ -124,45 +135,58 @@ class SotwMachine(Machine):
         self._held[state.type] = resources
         # P-032: what was rejected the client may use or not, so that any version of it may be news to it.
         doubtful = state.ledger.rejected.keys() & resources.keys() - postponed
-        self._void_children((*changed, *(resources[name] for name in sorted(doubtful))))
+        self._void_children(state, (*changed, *(resources[name] for name in doubtful)))
         return self._respond(state, self._full_version(state, resources), resources, missing)
 
     def _set_right(self, state: TypeState, resources: Mapping[str, Resource]) -> None:
         """Hold what the client uses in place of what it rejected: that must not go out with the next list."""
-        held, ledger = self._held[state.type], state.ledger
+        held, ledger = self._held.get(state.type, _NOTHING_HELD), state.ledger
+        right: dict[str, Resource | None] = {}
         for name in ledger.rejected.keys() & held.keys():
             if name in resources and ledger.holds(name, resources[name].version):
-                held[name] = resources[name]
+                right[name] = resources[name]
             elif name not in resources and not state.brings and ledger.took_nothing(name):
-                del held[name]
+                right[name] = None
                 if not self._untaken(state, name):
                     ledger.forget(name)
+        if right:
+            self._held[state.type] = held.changed(right)
 
-    def _taken(self, state: TypeState) -> dict[str, Resource]:
+    def _taken(self, state: TypeState) -> Table[Resource]:
         """Give everything subscribed to without what is withheld from the client, unless it asks for it."""
-        wanted = self._wanted(state)
+        wanted = state.wanted.all
         withheld = {name for type_url, name in self.snapshot.replaced if type_url is state.type}
-        for name in withheld & wanted.keys() - state.due:
-            if self._untaken(state, name):
-                del wanted[name]
-        return wanted
+        untaken = [name for name in withheld - state.due if name in wanted and self._untaken(state, name)]
+        return wanted.changed(dict.fromkeys(untaken))
 
     def _leaving_allowed(self, state: TypeState) -> bool:
         """Tell whether clusters may go: nothing new to send or be answered first, and the routes settled."""
         new = any(resource is not None for _, resource in self._differing(state))
         return not (new or state.ledger.outstanding) and self._settled(ROUTING)
 
-    def _full_version(self, state: TypeState, resources: dict[str, Resource]) -> str:
+    def _full_version(self, state: TypeState, resources: Table[Resource]) -> str:
         current = self.snapshot.sets[state.type]
         same = state.subscription.wildcard and len(resources) == len(current.wildcard)
-        return current.version if same else set_version(resources.values())
+        return current.version if same else _version(resources)
 
     def _partial(self, state: TypeState) -> Response | None:
         """EDS, RDS, SDS: only what changed or was asked for; what is not mentioned stays (P-042, P-062)."""
-        resources = {} if self._behind_clusters(state) else self._changes(state)
-        missing = []
-        for name in sorted(state.due):
-            resource = self._resource(state, name)
+        asked, missing = self._answers(state) if state.due else ({}, [])
+        changes = {} if self._behind_clusters(state) else self._changes(state)
+        resources = {**changes, **asked} if changes and asked else changes or asked
+        state.due, state.answer_due = NOTHING, False
+        if not (resources or (missing and self._client is Client.GRPC)):
+            return None
+        return self._respond(state, self.snapshot.sets[state.type].version, resources, missing)
+
+    def _answers(self, state: TypeState) -> tuple[Mapping[str, Resource], list[str]]:
+        """Give what is there of what was asked for, and the names of what is not."""
+        due, wanted = state.due, state.wanted
+        if due == wanted.names and not wanted.wildcard and len(wanted.all) == len(due):
+            return wanted.all, []
+        resources, missing = {}, []
+        for name in sorted(due):
+            resource = wanted.get(name)
             if resource is not None:
                 resources[name] = resource
             elif state.type is TypeUrl.ENDPOINTS:
@@ -170,12 +194,13 @@ class SotwMachine(Machine):
                 resources[name] = no_endpoints(name)
             else:
                 missing.append(name)
-        state.due, state.answer_due = set(), False
-        if not (resources or (missing and self._client is Client.GRPC)):
-            return None
-        return self._respond(state, self.snapshot.sets[state.type].version, resources, missing)
+        return resources, missing
 
-    def _changes(self, state: TypeState) -> dict[str, Resource]:
+    def _changes(self, state: TypeState) -> Mapping[str, Resource]:
+        news = state.news
+        if news is not None:
+            state.dirty = NOTHING
+            return news
         changes = {}
         for name, changed in self._differing(state):
             if changed is None:
@@ -183,33 +208,40 @@ class SotwMachine(Machine):
                 state.ledger.forget(name)
             else:
                 changes[name] = changed
-        state.dirty = set()
+        state.dirty = NOTHING
         return changes
 
     def _respond(
-        self, state: TypeState, version: str, resources: dict[str, Resource], missing: Iterable[str]
+        self, state: TypeState, version: str, resources: Mapping[str, Resource], missing: Iterable[str]
     ) -> Response:
-        nonce = self._next_nonce(state)
-        state.ledger.record(nonce, version, resources, self._now)
-        head = DiscoveryResponse(
-            version_info=version, type_url=state.type, nonce=nonce, control_plane=self._control_plane()
-        )
-        if self._client is Client.GRPC:
-            # P-105: otherwise a gRPC client waits 15 s before it tells that there is none.
-            for name in missing:
-                _add_not_found(head, state.type, name)
-        parts = [part for resource in resources.values() for part in resource.sotw]
-        payload = b"".join((head.SerializeToString(), *parts))
-        return Response(type=state.type, version=version, nonce=nonce, payload=payload)
+        # P-105: otherwise a gRPC client waits 15 s before it tells that there is none.
+        told = sorted(missing) if self._client is Client.GRPC else ()
+        return self._send(state, assembled.sotw(state.type, version, resources, told))
 
 
-def _add_not_found(head: DiscoveryResponse, type_url: TypeUrl, name: str) -> None:
-    error = head.resource_errors.add()
-    error.resource_name.name = name
-    error.error_detail.code = _NOT_FOUND
-    error.error_detail.message = f"there is no {type_url.short} {name}"
+def _version(resources: Table[Resource]) -> str:
+    """Give the version of a list that is not all there is: found once for all streams that are sent it."""
+    key = (id(resources),)
+    return _VERSIONS.get(key) or _VERSIONS.put(key, set_version(resources.values()), 1, resources)
 
 
+def _beside(
+    resources: Table[Resource], leaving: Mapping[str, Resource], held: Table[Resource]
+) -> Table[Resource]:
+    """Give new resources beside those of the held ones that leave later: one table for all streams."""
+    key = id(resources), id(held)
+    known = _BESIDE.get(key)
+    if known is not None:
+        return known
+    return _BESIDE.put(key, resources.changed(leaving), 1, (resources, held))
+
+
+_NOTHING_HELD: Final = Table[Resource]()
+_VERSIONS: Final = Recent[str](_FEW)
+_BESIDE: Final = Recent[Table[Resource]](_FEW)
+
+
+@lru_cache(maxsize=_EMPTY_KEPT)
 def no_endpoints(name: str) -> Resource:
     """Say explicitly that a cluster has no endpoints."""
     return Resource.of(draft(TypeUrl.ENDPOINTS, name, ClusterLoadAssignment(cluster_name=name)))

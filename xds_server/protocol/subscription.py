@@ -8,21 +8,30 @@ protocol, "How the client specifies what resources to return").
 from collections.abc import Iterable
 from typing import Final
 
+from xds_server.protocol.names import NO_NAMES, NOTHING, Names, shared
+
 WILDCARD: Final = "*"
 
 
 class Subscription:
-    """The set of names a client subscribes to, and whether it subscribes to everything."""
+    """The set of names a client subscribes to, and whether it subscribes to everything.
+
+    `names` is an object that all streams share that subscribe to the same; another request, another object.
+    """
+
+    __slots__ = ("_asked", "_first", "_legacy_wildcard", "_told", "grown", "names", "wildcard")
 
     def __init__(self, *, legacy_wildcard: bool) -> None:
         self._legacy_wildcard = legacy_wildcard
         self._first = True
         self.wildcard = False
-        self.names: set[str] = set()
+        self.names = NO_NAMES
         self.grown = False
         """Whether the last request added names."""
-        self._gained: set[str] = set()
-        self._lost: set[str] = set()
+        self._asked: Names | None = None
+        """All that the last SotW request named."""
+        self._told = NO_NAMES
+        """The names when `news` was asked for last."""
 
     def wants(self, name: str) -> bool:
         """Tell whether a resource of that name is subscribed to."""
@@ -33,24 +42,31 @@ class Subscription:
 
         A new wildcard shows as `*` among the additions.
         """
+        # An ACK repeats all names: they are the very object where `Requests` has read them, and a set anyway.
+        if requested is self._asked or (asked := frozenset(requested)) == self._asked:
+            self.grown = False
+            return NOTHING
+        self._asked = requested if isinstance(requested, Names) else shared(asked)
         # P-045: some clients send [""] for "nothing".
-        asked = {name for name in requested if name}
+        asked = asked - {""} if "" in asked else self._asked
         # P-048: once a name was sent, an empty list no longer means everything.
         legacy = not asked and self._legacy_wildcard
         self._legacy_wildcard &= not asked
         wildcard = WILDCARD in asked or legacy
-        names = asked - {WILDCARD}
-        added = names - self.names
+        before = self.names
+        self.names = (
+            shared(asked - {WILDCARD}) if WILDCARD in asked or asked is not self._asked else self._asked
+        )
+        added, _ = self.names.since(before)
         if wildcard and not self.wildcard:
-            added.add(WILDCARD)
+            added |= {WILDCARD}
         self.grown = bool(added)
-        self._note(names - self.names, self.names - names)
-        self.wildcard, self.names = wildcard, names
-        return frozenset(added)
+        self.wildcard = wildcard
+        return added
 
     def change(self, subscribe: Iterable[str], unsubscribe: Iterable[str]) -> None:
         """Take a delta request's additions and removals; of a name in both, the removal wins (P-052)."""
-        added, dropped = set(subscribe), set(unsubscribe)
+        added, dropped = frozenset(subscribe), frozenset(unsubscribe)
         # P-047: only the very first request of the type, and only if it names nothing either way.
         if self._first and self._legacy_wildcard and not added and not dropped:
             self.wildcard = True
@@ -60,22 +76,15 @@ class Subscription:
             self.wildcard = True
         if WILDCARD in dropped:
             self.wildcard = False
-        new = added - {WILDCARD, ""} - self.names
+        new = added - self.names if self.names else added
+        if WILDCARD in new or "" in new:
+            new -= {WILDCARD, ""}
         self.grown = bool(new)
-        self._note(new - dropped, dropped & self.names)
-        self.names |= new
-        self.names -= dropped
+        gained, lost = (new - dropped, dropped & self.names) if dropped else (new, dropped)
+        if gained or lost:
+            self.names = self.names.changed(gained, lost)
 
     def news(self) -> tuple[frozenset[str], frozenset[str]]:
         """Give the names that were gained and those that were lost since this was last asked."""
-        news = frozenset(self._gained), frozenset(self._lost)
-        self._gained, self._lost = set(), set()
-        return news
-
-    def _note(self, gained: set[str], lost: set[str]) -> None:
-        if gained or lost:
-            # A name that comes back before anybody has asked has not changed.
-            self._gained, self._lost = (
-                (self._gained - lost) | (gained - self._lost),
-                (self._lost - gained) | (lost - self._gained),
-            )
+        told, self._told = self._told, self.names
+        return self.names.since(told)

@@ -4,7 +4,7 @@ Envoy asks for `<route configuration>/<Host header>`, whatever a caller has put 
 each spelling, and lets the caller's request wait until an answer carries the very name as an alias (P-084).
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from typing import Final
 
 from xds_server.translate.names import virtual_host_of
@@ -20,7 +20,7 @@ class AskedNames:
     def __init__(self) -> None:
         self._asked: dict[str, set[str]] = {}
 
-    def ask(self, names: Iterable[str], known: set[str], exists: Callable[[str], bool]) -> list[str]:
+    def ask(self, names: Iterable[str], known: Collection[str], exists: Callable[[str], bool]) -> list[str]:
         """Take names as the client wrote them; give the own names of those to be remembered.
 
         `known` are the own names remembered before. Whatever a caller of an Envoy makes up must not end the
