@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz.mutation import mutated
 from tests.fuzz.target import Target, contents, workplace
 from tests.rig.pem import Authority, key_pem
-from xds_server.files import SecretError, read_secret
+from xds_server.files.pem import SecretError, read_secret
 from xds_server.model.secret import SecretFiles
 
 _AUTHORITY = Authority()

@@ -18,8 +18,8 @@ from xds_server.protocol import ProtocolError
 from xds_server.protocol.node import NodeError, proxy_of
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate import Translator
-from xds_server.transport.conversation import DELTA, SOTW, Variant, decode
 from xds_server.transport.ending import RefusedError
+from xds_server.transport.variant import DELTA, SOTW, Variant, decode
 
 KEY = b"canary-of-the-fuzzer"
 _LARGEST = 1024 * 1024

@@ -17,7 +17,7 @@ from xds_server.admin.state import Sources
 from xds_server.files.secrets import SecretsSource
 from xds_server.protocol.machine import Machine
 from xds_server.protocol.subscription import Subscription
-from xds_server.runtime import pipeline
+from xds_server.runtime import line, pipeline
 from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.guarding import Guarding
 from xds_server.runtime.history import History
@@ -28,16 +28,16 @@ from xds_server.runtime.truth import TruthMonitor
 from xds_server.runtime.view import View
 from xds_server.translate import Translator
 from xds_server.transport.conversation import Conversation
-from xds_server.transport.inbox import Inbox
 from xds_server.transport.reception import Reception
+from xds_server.transport.stream import Stream
 
 HOOKS: tuple[tuple[Any, str], ...] = (
     (whole_module, "take"),
     (Guarding, "_weigh"),
     (Translator, "translating"),
-    (pipeline, "building"),
+    (line, "building"),
     (pipeline, "_report"),
-    (pipeline._Line, "publish"),
+    (line.Line, "publish"),
     (pipeline.Pipeline, "_build_all"),
     (History, "note"),
     (Kind, "publish"),
@@ -49,15 +49,15 @@ HOOKS: tuple[tuple[Any, str], ...] = (
     (View, "hand_over"),
     (SecretsSource, "_read"),
     (Reception, "_caller"),
-    (Conversation, "_take"),
+    (Conversation, "_next"),
     (Conversation, "_settle"),
     (Machine, "offer"),
     (Machine, "receive"),
     (Subscription, "news"),
     (Fleet, "enter"),
     (Fleet, "heard"),
-    (Inbox, "get"),
-    (Inbox, "follow"),
+    (Stream, "read"),
+    (Conversation, "_what_is_due"),
     (Latest, "publish"),
     (Sources, "view"),
     (admin, "generate_latest"),

@@ -3,20 +3,17 @@
 import pytest
 
 from tests.protocol.resources import CDS, EDS, RDS, service, web
+from tests.rig.drafts import tables
 from tests.rig.eventually import eventually
 from tests.runtime.inputs import Inputs, catalog
 from tests.transport.ads_client import AdsClient
 from tests.transport.serving import serving
 from xds_server.protocol import machine
-from xds_server.runtime.pipeline import Translator
-from xds_server.translate import Translation
+from xds_server.translate import Translation, Translator
 
 
 def translation(color):
-    drafts = {}
-    for one in (*service(color), *web("edge", color)):
-        drafts[one.type] = (one,)
-    return Translation(drafts=drafts, problems=())
+    return Translation(drafts=tables([*service(color), *web("edge", color)]), problems=())
 
 
 @pytest.mark.shows("P-093")

@@ -49,7 +49,7 @@ def held(server):
         "tasks": len(asyncio.all_tasks()),
         "sessions": len(server.fleet.sessions),
         "slots": server.server.slots,
-        "inboxes": len(server.server._discovery._inboxes),
+        "streams open": len(server.server._discovery._streams),
         "lines": len(lines),
         "streams": sum(line.streams.total() for line in lines),
         "loads": len(server.loads.reporters) if hasattr(server.loads, "reporters") else 0,
@@ -58,7 +58,7 @@ def held(server):
 
 def at_rest(server):
     found = held(server)
-    return not any(found[key] for key in ("sessions", "slots", "inboxes", "streams"))
+    return not any(found[key] for key in ("sessions", "slots", "streams open", "streams"))
 
 
 @pytest.mark.parametrize("cycles", CYCLES)

@@ -16,7 +16,7 @@ from tests.runtime.inputs import Inputs, catalog
 from tests.transport.ads_client import METHODS, SERVICE, AdsClient, edge
 from tests.transport.serving import serving
 from xds_server.transport import ConnectionOptions
-from xds_server.transport.inbox import Inbox
+from xds_server.transport.stream import Stream
 
 STATUS = grpc.StatusCode
 
@@ -108,13 +108,13 @@ async def enter(server, variant, stack, count):
 
 @pytest.mark.shows("P-012", "T-ST-11")
 async def test_a_stop_spreads_the_ends_of_the_streams_over_the_drain_time(variant, monkeypatch):
-    ends, end = [], Inbox.end
+    ends, end = [], Stream.end
 
-    def noted(inbox, how):
+    def noted(stream, how):
         ends.append(time.monotonic())
-        end(inbox, how)
+        end(stream, how)
 
-    monkeypatch.setattr(Inbox, "end", noted)
+    monkeypatch.setattr(Stream, "end", noted)
     async with serving(Inputs(catalog(user=8001)), drain=0.5) as server, contextlib.AsyncExitStack() as stack:
         clients = await enter(server, variant, stack, 200)
         stopping = asyncio.create_task(server.server.stop(1.0))

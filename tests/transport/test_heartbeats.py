@@ -3,12 +3,12 @@
 import pytest
 
 from tests.protocol.resources import CDS, cluster
+from tests.rig.drafts import tables
 from tests.rig.eventually import eventually
 from tests.runtime.inputs import Inputs, catalog
 from tests.transport.ads_client import AdsClient
 from tests.transport.serving import serving
-from xds_server.runtime.pipeline import Translator
-from xds_server.translate import Translation
+from xds_server.translate import Translation, Translator
 from xds_server.translate.packing import Draft
 
 
@@ -20,7 +20,7 @@ def mortal(made: Draft, ttl: float) -> Draft:
 async def server(monkeypatch):
     """It serves one cluster that a client drops half a second after its last sign of life."""
     made = mortal(cluster("user"), 0.5)
-    translation = Translation(drafts={CDS: (made,)}, problems=())
+    translation = Translation(drafts=tables([made]), problems=())
 
     def translating(*_):
         yield

@@ -17,8 +17,8 @@ from tests.transport.serving import sample, serving, streams
 from xds_server import telemetry
 from xds_server.model.secret import Secret, Secrets
 from xds_server.protocol import DeltaMachine, SotwMachine
-from xds_server.runtime.pipeline import Translator
-from xds_server.transport import ConnectionOptions, StreamLimits, conversation
+from xds_server.translate import Translator
+from xds_server.transport import ConnectionOptions, StreamLimits, counting
 
 REQUESTS = {"sotw": DiscoveryRequest, "delta": DeltaDiscoveryRequest}
 MACHINES = {"sotw": SotwMachine, "delta": DeltaMachine}
@@ -183,7 +183,7 @@ async def test_a_grpc_client_refuses_a_response_above_4_mb(server, variant):
 
 @pytest.mark.shows("P-111", "T-LM-02")
 async def test_so_it_is_warned_of(server, variant, caplog, monkeypatch):
-    monkeypatch.setattr(conversation, "_GRPC_RECEIVES", 10)
+    monkeypatch.setattr(counting, "_GRPC_RECEIVES", 10)
     node = edge("grpc-1")
     node.user_agent_name = "gRPC C-core linux Python"
     before = sample("xds_large_responses_total")

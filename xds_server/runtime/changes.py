@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from xds_server.model.table import differing
 from xds_server.runtime.history import Past
 
 MOST_NAMES: Final = 20
@@ -28,13 +29,10 @@ def change(before: Past | None, after: Past) -> Change:
     if before is None:
         return Change()
     old, new = before.catalog.services, after.catalog.services
-    added = tuple(name for name in new if name not in old)
-    removed = tuple(name for name in old if name not in new)
-    changed = tuple(
-        name
-        for name, one in new.items()
-        if (was := old.get(name)) is not None and was is not one and was != one
-    )
+    names = sorted(differing(old, new))
+    added = tuple(name for name in names if name not in old)
+    removed = tuple(name for name in names if name not in new)
+    changed = tuple(name for name in names if name in old and name in new and old[name] != new[name])
     return Change(
         added=added[:MOST_NAMES],
         removed=removed[:MOST_NAMES],

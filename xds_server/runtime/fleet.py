@@ -50,7 +50,10 @@ class Fleet:
         """Note what the last request of a stream said of the endpoints it wants; `*` is no name."""
         state = session.machine.types.get(TypeUrl.ENDPOINTS)
         if state is not None and session in self._sessions:
-            self.interest.change(*state.subscription.news())
+            gained, lost = state.subscription.news()
+            # Nearly every request acknowledges, and asks for nothing new.
+            if gained or lost:
+                self.interest.change(gained, lost)
 
     def leave(self, session: Session) -> None:
         """Note that a stream has ended; doing it twice is harmless."""

@@ -135,6 +135,8 @@ class Kind:
             return False
         for resource in resources.values():
             self._accepted.take(resource, raw)
+        if not self.refusals:
+            return False
         everything = claims.get(WILDCARD) == raw.sets[type_url].version
         for key, refusal in self.refusals.items():
             if refusal.accepted or key[0] is not type_url:

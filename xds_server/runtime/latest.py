@@ -14,9 +14,12 @@ class Latest(Generic[T]):
     the held one is a no-op, so a writer need not remember what it said.
     """
 
+    __slots__ = ("_changed", "_value")
+
     def __init__(self, value: T | None = None) -> None:
         self._value = value
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None
+        """What the readers wait for; there is one as long as any does."""
 
     @property
     def value(self) -> T | None:
@@ -28,21 +31,27 @@ class Latest(Generic[T]):
         if value is self._value or value == self._value:
             return False
         self._value = value
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        if self._changed is not None:
+            changed, self._changed = self._changed, None
+            changed.set()
         return True
+
+    def _change(self) -> asyncio.Event:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        return self._changed
 
     async def get(self) -> T:
         """Give the newest value, waiting for the first one if there is none yet."""
         while self._value is None:
-            await self._changed.wait()
+            await self._change().wait()
         return self._value
 
     async def values(self) -> AsyncIterator[T]:
         """Yield the newest value at once (if there is one), and then again each time it has changed."""
         seen: T | None = None
         while True:
-            changed = self._changed
+            changed = self._change()
             value = self._value
             if value is not None and value is not seen:
                 seen = value

@@ -154,6 +154,10 @@ class Loads:
             for place in places & known.cells.keys():
                 known.cells[place].hear(Heard(), at)
 
+    def leave_out(self, count: int) -> None:
+        """Note that so many rows were reported and could not be taken."""
+        self._left_out += count
+
     def alive(self, client: str, at: float) -> None:
         """Note that a client has reported, even if there was nothing to tell."""
         known = self._clients.get(client)

@@ -1,6 +1,6 @@
 """What one stream is served: the snapshot of its kind without what is withheld from it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from xds_server.model.types import TypeUrl
@@ -26,9 +26,11 @@ class View:
     def __init__(self, kind: "Kind", node: str, turn: int) -> None:
         self.node = node
         self.snapshots: Latest[Snapshot] = Latest()
+        self.changed: Callable[[], None] | None = None
+        """What is to be called when something else is to be served from now on."""
         self._kind = kind
         self._turn = turn
-        self._claims: dict[TypeUrl, dict[str, str]] = {}
+        self._claims: dict[TypeUrl, Mapping[str, str]] = {}
         """The versions the client says it had when the stream began."""
         self._acknowledged: set[TypeUrl] = set()
         """Types of which the client has acknowledged a response."""
@@ -54,7 +56,9 @@ class View:
     def refresh(self) -> None:
         """Serve what is to be served now."""
         if self._kind.raw is not None:
-            self.snapshots.publish(self._served(self._kind.raw))
+            differs = self.snapshots.publish(self._served(self._kind.raw))
+            if differs and self.changed is not None:
+                self.changed()
 
     def _served(self, raw: Snapshot) -> Snapshot:
         if not (self._refused or self._kind.refusals):
@@ -92,8 +96,9 @@ class View:
 
     def hand_over(self, machine: Machine) -> None:
         """Offer the stream's machine what is served now, and what is to be tried again."""
-        if self.snapshots.value is not None:
-            machine.offer(self.snapshots.value)
+        served = self.snapshots.value
+        if served is not None and (served is not machine.snapshot or served.replaced):
+            machine.offer(served)
         while self._again:
             type_url, names = self._again.popitem()
             lost = names - machine.again(type_url, names)
@@ -121,8 +126,13 @@ class View:
 
     def settle(self, answer: Answer) -> None:
         """Take what the client made of a response; what it is served from now on is in `snapshots`."""
+        if answer.error is None and not (answer.claims or self._refused or self._kind.refusals):
+            # Nobody rejects anything: nearly every answer there is, and it changes nothing for anybody.
+            self._accept(answer)
+            return
         if answer.claims:
-            self._claims[answer.type] = dict(answer.claims)
+            # Shared by all clients that say the same.
+            self._claims[answer.type] = answer.claims
         if answer.error is None:
             others = self._accept(answer)
         elif self._reject(answer):

@@ -1,49 +1,36 @@
-"""One open stream: decodes what comes in, writes what its machine gives out, and counts both."""
+"""One open stream: decodes what comes in, writes what its machine gives out, and counts both.
+
+What comes in is dealt with in the task of the stream. What is new to send is looked at in a plain call
+(`FanOut`), and only a stream that has something to send gets a task, for as long as it writes. So an idle
+stream is one task that waits in gRPC's read, and a push wakes nobody twice.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
-from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
-from google.protobuf.message import DecodeError
 
 from xds_server import telemetry
-from xds_server.model.proxy import Client
 from xds_server.model.types import TypeUrl
-from xds_server.protocol import Answer, DeltaMachine, ProtocolError, Response, SotwMachine
+from xds_server.protocol import Answer, DeltaMachine, ProtocolError, Response
 from xds_server.protocol.limits import check_request
-from xds_server.protocol.messages import ForeignNodeError, TooMuchError
-from xds_server.protocol.payload import check_payload
 from xds_server.runtime.fleet import Session
 from xds_server.runtime.view import View
-from xds_server.snapshot import Snapshot
 from xds_server.telemetry import Event, log
-from xds_server.transport.ending import End, RefusedError, refused
+from xds_server.transport.counting import count_response, counted
+from xds_server.transport.ending import BUG, CLIENT_DONE, End
+from xds_server.transport.fanout import FanOut
 from xds_server.transport.flow import Flow, FlowLimits
-from xds_server.transport.inbox import Heartbeat, Inbox
-
-_GRPC_RECEIVES: Final = 4 * 1024 * 1024
-"""A gRPC client refuses larger messages unless it was told otherwise (P-111)."""
-
-_TYPE_NAMES: Final = {str(type_url): type_url.short for type_url in TypeUrl}
-
+from xds_server.transport.patience import Patience
+from xds_server.transport.stream import Stream
+from xds_server.transport.variant import Variant, decode, refusal_of
 
 _TOLD: Final = FlowLimits(burst=20, rate=0.5)
 """How many rejections of one stream the log tells of at once, and a second from then on; all are counted."""
-
-_STATUSES: Final = {
-    TooMuchError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    ForeignNodeError: grpc.StatusCode.PERMISSION_DENIED,
-}
-"""How a stream ends whose client breaks the protocol, where it is not INVALID_ARGUMENT."""
-
-
-def _refusal(error: ProtocolError) -> RefusedError:
-    return refused(_STATUSES.get(type(error), grpc.StatusCode.INVALID_ARGUMENT), str(error))
 
 
 class GoneError(Exception):
@@ -51,119 +38,96 @@ class GoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """One of the two ways to speak xDS over a stream: its name, its requests, and who speaks it."""
+class Shared:
+    """What the streams of a server have in common.
 
-    name: str
-    request: Any
-    machine: type[SotwMachine | DeltaMachine]
+    `heard` is called after each request that was taken; a response that the client does not take within
+    `patience` ends its stream.
+    """
 
-
-SOTW: Final = Variant(name="sotw", request=DiscoveryRequest, machine=SotwMachine)
-DELTA: Final = Variant(name="delta", request=DeltaDiscoveryRequest, machine=DeltaMachine)
-
-
-def decode(variant: Variant, payload: bytes) -> Any:
-    """Give the request that bytes hold. Raises RefusedError where they hold none, or too large a one."""
-    try:
-        check_payload(payload, variant.request)
-        return variant.request.FromString(payload)
-    except DecodeError:
-        sentence = f"the message is not a {variant.request.DESCRIPTOR.name}"
-        raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
-    except ProtocolError as error:
-        raise _refusal(error) from None
+    heard: Callable[[Session], None]
+    fan_out: FanOut
+    patience: Patience
 
 
 class Conversation:
-    """Moves one stream on, item by item, until it is closed.
+    """Moves one stream on, request by request, until it is closed.
 
-    `context` is gRPC's; a response that the client does not take within `patience` seconds ends the stream.
-    `heard` is called after each request that was taken.
+    gRPC takes one write at a time. So while one is under way (`_writes`), what comes due is only noted, and
+    whoever writes looks for it afterwards.
     """
 
+    __slots__ = (
+        "_beat",
+        "_due",
+        "_machine",
+        "_pulse",
+        "_push",
+        "_rejections",
+        "_reminder",
+        "_session",
+        "_shared",
+        "_stream",
+        "_variant",
+        "_view",
+        "_writes",
+    )
+
     def __init__(
-        self,
-        variant: Variant,
-        session: Session,
-        view: View,
-        context: Any,
-        *,
-        heard: Callable[[Session], None],
-        patience: float,
+        self, variant: Variant, session: Session, view: View, stream: Stream, shared: Shared
     ) -> None:
         self._variant = variant
         self._session = session
         self._machine = session.machine
         self._view = view
-        self._context = context
-        self._heard = heard
-        self._patience = patience
+        self._stream = stream
+        self._shared = shared
+        self._due = self._beat = self._writes = False
+        self._push: asyncio.Task[None] | None = None
         self._pulse: asyncio.TimerHandle | None = None
         self._reminder: asyncio.TimerHandle | None = None
-        self._rejections = Flow(_TOLD, time.monotonic())
+        self._rejections: Flow | None = None
 
-    async def run(self, inbox: Inbox) -> End:
-        """Take what comes into `inbox`, until it is an end; give that.
+    async def run(self) -> End:
+        """Take what comes until it is an end; give that.
 
-        Raises RefusedError where the client breaks the protocol or does not read, and GoneError.
+        Raises RefusedError where the client breaks the protocol, and GoneError.
         """
+        self._view.changed = self._came_due
         try:
-            while (end := await self._next(inbox)) is None:
-                self._beat_later(inbox)
-                self._remind_later(inbox)
+            while (end := await self._next()) is None:
+                pass
         finally:
+            self._view.changed = None
             self._stop_timers()
+            if self._push is not None:
+                self._push.cancel()
         return end
 
-    async def _next(self, inbox: Inbox) -> End | None:
-        """Wait for one thing and deal with it; nothing of it is kept while the next one is waited for."""
-        item = await inbox.get()
-        if isinstance(item, End):
-            return item
-        await self._take(item)
+    async def _next(self) -> End | None:
+        """Wait for one request and deal with it; nothing of it is kept while the next one is waited for."""
+        request = await self._stream.read()
+        if isinstance(request, End):
+            return request
+        if self._push is not None:
+            await asyncio.wait((self._push,))
+        at = time.time()
+        self._receive(decode(self._variant, request), at)
+        if responses := self._machine.outbox(at):
+            await self._write_all(responses)
+        self._set_timers(responses, at)
         return None
 
-    async def _take(self, item: bytes | Snapshot | Heartbeat) -> None:
-        at = time.time()
-        match item:
-            case Heartbeat():
-                self._stop_timers()
-                if isinstance(self._machine, DeltaMachine):
-                    await self._send(self._machine.heartbeats(at))
-            case Snapshot():
-                self._view.hand_over(self._machine)
-            case bytes():
-                self._receive(decode(self._variant, item), at)
-        await self._send(self._machine.outbox(at))
-
-    def _beat_later(self, inbox: Inbox) -> None:
-        """Keep resources with a time to live alive, as long as the client has any (P-100)."""
-        if self._pulse is not None or not isinstance(self._machine, DeltaMachine):
-            return
-        interval = self._machine.heartbeat_interval
-        if interval is not None:
-            self._pulse = asyncio.get_running_loop().call_later(interval, inbox.beat)
-
-    def _remind_later(self, inbox: Inbox) -> None:
-        """Go on where what is to be sent waits for an answer that may never come (P-093)."""
-        if self._reminder is None and (seconds := self._machine.held_back(time.time())) is not None:
-            self._reminder = asyncio.get_running_loop().call_later(seconds, inbox.beat)
-
-    def _stop_timers(self) -> None:
-        for timer in (self._pulse, self._reminder):
-            if timer is not None:
-                timer.cancel()
-        self._pulse = self._reminder = None
+    # --- what comes in -----------------------------------------------------------------------------------
 
     def _receive(self, request: Any, at: float) -> None:
-        telemetry.REQUESTS.labels(self._variant.name, _TYPE_NAMES.get(request.type_url, "other")).inc()
+        counted(self._variant.name, request.type_url).requests.inc()
         try:
             check_request(request, self._session.proxy.id)
             answer = self._machine.receive(request, at)
         except ProtocolError as error:
-            raise _refusal(error) from None
-        self._heard(self._session)
+            raise refusal_of(error) from None
+        self._shared.heard(self._session)
         if answer is not None:
             self._settle(answer)
 
@@ -173,40 +137,109 @@ class Conversation:
             self._log_rejection(answer)
         self._view.settle(answer)
         self._view.hand_over(self._machine)
+        self._due = self._beat
 
-    async def _send(self, responses: Iterable[Response]) -> None:
-        for response in responses:
-            size = len(response.payload)
-            if size > _GRPC_RECEIVES and self._session.proxy.group.client is Client.GRPC:
-                self._warn_of_size(response, size)
-            await self._write(response.payload)
-            labels = (self._variant.name, _TYPE_NAMES.get(response.type, "other"))
-            telemetry.RESPONSES.labels(*labels).inc()
-            telemetry.RESPONSE_BYTES.labels(*labels).inc(size)
+    # --- what goes out -----------------------------------------------------------------------------------
 
-    async def _write(self, payload: bytes) -> None:
+    def _came_due(self) -> None:
+        """Take note that there may be something to send, and soon look what it is."""
+        if not self._due:
+            self._due = True
+            self._shared.fan_out.add(self._look)
+
+    def _look(self) -> None:
+        if self._writes or self._push is not None or not self._due or self._view.changed is None:
+            # Whoever writes looks afterwards; and what was due may have gone out with an answer.
+            return
         try:
-            async with asyncio.timeout(self._patience):
-                await self._context.write(payload)
+            responses = self._what_is_due()
+        except Exception:  # noqa: BLE001 - whatever it is, the other streams go on
+            self._fail()
+            return
+        if responses:
+            self._push = asyncio.get_running_loop().create_task(self._push_all(responses))
+
+    def _what_is_due(self) -> Sequence[Response]:
+        """Give what there is to send besides the answers to requests."""
+        at = time.time()
+        beats: list[Response] = []
+        self._due = False
+        if self._beat:
+            self._stop_timers()
+            if isinstance(self._machine, DeltaMachine):
+                beats = self._machine.heartbeats(at)
+        self._view.hand_over(self._machine)
+        responses = [*beats, *self._machine.outbox(at)]
+        self._set_timers(responses, at)
+        return responses
+
+    async def _push_all(self, responses: Sequence[Response]) -> None:
+        try:
+            await self._write_all(responses)
+        except GoneError:
+            self._stream.end(CLIENT_DONE)
+        except Exception:  # noqa: BLE001 - whatever it is, the other streams go on
+            self._fail()
+        finally:
+            self._push = None
+
+    async def _write_all(self, responses: Sequence[Response]) -> None:
+        """Write these, and then what came due meanwhile. Raises GoneError."""
+        stream, patience = self._stream, self._shared.patience
+        self._writes = True
+        try:
+            while responses:
+                for response in responses:
+                    count_response(self._variant.name, self._session, response)
+                    patience.begin(stream)
+                    await stream.context.write(response.payload)
+                    patience.done(stream)
+                responses = self._what_is_due() if self._due else ()
         except grpc.aio.InternalError:
             raise GoneError from None
-        except TimeoutError:
-            sentence = f"the client took no response for {self._patience:g} s"
-            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, sentence) from None
+        finally:
+            patience.done(stream)
+            self._writes = False
 
-    def _warn_of_size(self, response: Response, size: int) -> None:
-        telemetry.LARGE_RESPONSES.inc()
-        log(
-            Event.RESPONSE_LARGE,
-            logging.WARNING,
-            node=self._session.proxy.id,
-            type=_TYPE_NAMES.get(response.type, "other"),
-            bytes=size,
-        )
+    # --- what is due later -------------------------------------------------------------------------------
+
+    def _set_timers(self, sent: Sequence[Response], at: float) -> None:
+        """Renew what was sent and expires (P-100); go on where an answer never comes (P-093)."""
+        machine, later = self._machine, asyncio.get_running_loop().call_later
+        if self._pulse is None and isinstance(machine, DeltaMachine) and self._may_expire(sent):
+            interval = machine.heartbeat_interval
+            if interval is not None:
+                self._pulse = later(interval, self._beats)
+        if self._reminder is None and (seconds := machine.held_back(at)) is not None:
+            self._reminder = later(seconds, self._beats)
+
+    def _may_expire(self, sent: Sequence[Response]) -> bool:
+        sets = self._machine.snapshot.sets
+        return any(response.type in sets and sets[TypeUrl(response.type)].expiring for response in sent)
+
+    def _beats(self) -> None:
+        self._beat = True
+        self._came_due()
+
+    def _stop_timers(self) -> None:
+        for timer in (self._pulse, self._reminder):
+            if timer is not None:
+                timer.cancel()
+        self._pulse = self._reminder = None
+        self._beat = False
+
+    # --- what is told of it ------------------------------------------------------------------------------
+
+    def _fail(self) -> None:
+        """End the stream, on which a bug showed that is not in the way of its requests."""
+        log(Event.STREAM_FAILED, logging.ERROR, peer=self._session.peer, exc_info=True)
+        self._stream.end(BUG)
 
     def _log_rejection(self, answer: Answer) -> None:
         telemetry.NACKS.labels(answer.type.short).inc()
-        if self._rejections.take(time.monotonic()):
+        now = time.monotonic()
+        self._rejections = self._rejections or Flow(_TOLD, now)
+        if self._rejections.take(now):
             # Who rejects without end fills no log.
             return
         log(

@@ -4,11 +4,7 @@ Nothing an Envoy does comes near: it acknowledges each response once, and the pu
 Only the first requests of many virtual hosts come in a burst, and a burst is taken.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 
@@ -26,6 +22,8 @@ class FlowLimits:
 
 class Flow:
     """Counts the requests of one client; times are seconds of a monotonic clock."""
+
+    __slots__ = ("_counted_at", "_limits", "_slowed_at", "_tokens")
 
     def __init__(self, limits: FlowLimits, now: float) -> None:
         self._limits = limits
@@ -53,31 +51,8 @@ class Flow:
         return self._slowed_at is not None and now - self._slowed_at > self._limits.patience
 
 
-Read = Callable[[], Awaitable[Any]]
-
-
-def paced(read: Read, limits: FlowLimits, end: Callable[[End], None]) -> Read:
-    """Give `read` so that it keeps to the limits; `end` is told where the client does not.
-
-    What is not read stays in the transport, and HTTP/2's flow control stops the client (RFC 9113, 5.2).
-    """
-    flow = Flow(limits, time.monotonic())
-
-    async def next_request() -> Any:
-        request = await read()
-        if request is grpc.aio.EOF:
-            return request
-        wait = flow.take(time.monotonic())
-        if flow.floods(time.monotonic()):
-            end(_flooded(limits))
-        if wait:
-            await asyncio.sleep(wait)
-        return request
-
-    return next_request
-
-
-def _flooded(limits: FlowLimits) -> End:
+def flooded(limits: FlowLimits) -> End:
+    """Give the end of a stream whose client does not keep to the limits."""
     sentence = (
         f"the client sent more than {limits.rate:g} requests a second for {limits.patience:g} s; "
         f"let it wait for answers before it asks again"

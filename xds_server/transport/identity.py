@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import grpc
-from cryptography import x509
 
 from xds_server.transport.ending import refused
 
@@ -39,28 +38,14 @@ def identity_of(context: Mapping[str, Sequence[bytes]]) -> Identity | None:
     pem = context.get(_CERTIFICATE)
     if not pem:
         return None
+    from xds_server.transport.certificate import read  # noqa: PLC0415 - most servers ask for no certificate
+
     try:
-        certificate = x509.load_pem_x509_certificate(pem[0])
-        expires = certificate.not_valid_after_utc.timestamp()
-        return Identity(names=frozenset(_names(certificate)), expires=expires)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        names, expires = read(pem[0])
+    except ValueError:
         sentence = "the client's certificate cannot be read; issue one that keeps to RFC 5280"
         raise refused(grpc.StatusCode.UNAUTHENTICATED, sentence) from None
-
-
-def _names(certificate: x509.Certificate) -> set[str]:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return set()
-    uris = extension.value.get_values_for_type(x509.UniformResourceIdentifier)
-    spiffe = {uri.rpartition("/")[2] for uri in uris if _has_path(uri)}
-    return {*extension.value.get_values_for_type(x509.DNSName), *uris, *spiffe} - {""}
-
-
-def _has_path(uri: str) -> bool:
-    domain, slash, _ = uri.removeprefix("spiffe://").partition("/")
-    return uri.startswith("spiffe://") and bool(domain and slash)
+    return Identity(names=names, expires=expires)
 
 
 def mismatch(identity: Identity | None, node_id: str) -> str:

@@ -1,10 +1,9 @@
 """How a client is received: it says who it is, is checked, waits for its turn, and then is conversed with."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +19,15 @@ from xds_server.runtime.view import View
 from xds_server.snapshot import EMPTY
 from xds_server.telemetry import Event, log
 from xds_server.transport.admission import Admission, Caps, CrowdedError
-from xds_server.transport.conversation import DELTA, Conversation, Variant, decode
-from xds_server.transport.ending import BUG, End, RefusedError, refused
+from xds_server.transport.conversation import Conversation, Shared
+from xds_server.transport.ending import End, RefusedError, refused
+from xds_server.transport.fanout import FanOut
 from xds_server.transport.flow import FlowLimits
 from xds_server.transport.identity import Identity, mismatch
-from xds_server.transport.inbox import Inbox
-from xds_server.transport.unanswered import AnswerLimits, answers_awaited
+from xds_server.transport.patience import Patience
+from xds_server.transport.stream import Stream
+from xds_server.transport.unanswered import AnswerLimits, Answers
+from xds_server.transport.variant import DELTA, Variant, decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,29 +83,31 @@ class Reception:
         self._admission = admission
         self._identifier = identifier
         self._limits = limits
+        self._answers = Answers(limits.answers)
+        self._shared = Shared(heard=fleet.heard, fan_out=FanOut(), patience=Patience(limits.write))
 
-    async def receive(self, call: Call, inbox: Inbox) -> End:
-        """Serve a stream whose requests come into `inbox`; give how it ends.
+    async def receive(self, call: Call, stream: Stream) -> End:
+        """Serve a stream; give how it ends.
 
         Raises RefusedError where the client is not to be served, and GoneError where it has left.
         """
-        caller = self._caller(call, await self._first_request(inbox))
+        caller = self._caller(call, await self._first_request(stream))
         await self._turn()
         about = {"node": caller.proxy.id, "variant": call.variant.name, "peer": call.context.peer()}
         log(Event.STREAM_OPENED, cluster=caller.proxy.cluster, **about)
         try:
-            with self._joined(caller.proxy) as kind, _until_expiry(caller.identity, inbox):
+            with self._joined(caller.proxy) as kind, _until_expiry(caller.identity, stream):
                 await self._newest(caller.proxy)
                 with closing(kind.view(caller.proxy.id)) as view:
-                    return await self._converse(call, self._session(call, caller, view), view, inbox)
+                    return await self._converse(call, self._session(call, caller, view), view, stream)
         finally:
             log(Event.STREAM_CLOSED, **about)
 
-    async def _first_request(self, inbox: Inbox) -> bytes:
+    async def _first_request(self, stream: Stream) -> bytes:
         """Wait for the first request: a stream that says nothing holds no slot for ever."""
         try:
             async with asyncio.timeout(self._limits.first_request):
-                first = await inbox.first()
+                first = await stream.first()
         except TimeoutError:
             sentence = f"no request came for {self._limits.first_request:g} s"
             raise refused(grpc.StatusCode.DEADLINE_EXCEEDED, sentence) from None
@@ -159,34 +163,24 @@ class Reception:
             node=caller.node,
         )
 
-    async def _converse(self, call: Call, session: Session, view: View, inbox: Inbox) -> End:
-        """Feed requests and snapshots to the stream until it ends."""
-        conversation = Conversation(
-            call.variant,
-            session,
-            view,
-            call.context,
-            heard=self._fleet.heard,
-            patience=self._limits.write,
-        )
+    async def _converse(self, call: Call, session: Session, view: View, stream: Stream) -> End:
+        """Serve a stream whose client is known until it ends."""
         self._fleet.enter(session)
-        answers = answers_awaited(session.machine, self._limits.answers, inbox)
         try:
-            with answers:
-                async with _following(view, inbox, session.peer):
-                    return await conversation.run(inbox)
+            with self._answers.awaited(session.machine, stream):
+                return await Conversation(call.variant, session, view, stream, self._shared).run()
         finally:
             self._fleet.leave(session)
 
 
 @contextmanager
-def _until_expiry(identity: Identity | None, inbox: Inbox) -> Iterator[None]:
+def _until_expiry(identity: Identity | None, stream: Stream) -> Iterator[None]:
     """End the stream when the client's certificate expires; gRPC looks at it once, at the start (P-116)."""
     if identity is None:
         yield
         return
     timer = asyncio.get_running_loop().call_later(
-        identity.expires - time.time(), inbox.end, _expired(identity)
+        identity.expires - time.time(), stream.end, _expired(identity)
     )
     try:
         yield
@@ -197,20 +191,3 @@ def _until_expiry(identity: Identity | None, inbox: Inbox) -> Iterator[None]:
 def _expired(identity: Identity) -> End:
     sentence = f"the client's certificate expired on {identity.expiry}; connect again with a new one"
     return End(status=grpc.StatusCode.UNAUTHENTICATED, sentence=sentence)
-
-
-@asynccontextmanager
-async def _following(view: View, inbox: Inbox, peer: str) -> AsyncIterator[None]:
-    """Put each newer snapshot into the inbox; a stream that could not be told of any more is ended."""
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            log(Event.STREAM_FAILED, logging.ERROR, peer=peer, exc_info=task.exception() or False)
-            inbox.end(BUG)
-
-    following = asyncio.create_task(inbox.follow(view.snapshots))
-    following.add_done_callback(ended)
-    try:
-        yield
-    finally:
-        following.cancel()

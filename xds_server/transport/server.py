@@ -44,7 +44,8 @@ class ConnectionOptions:
 class XdsServerOptions:
     """Where to listen, with which certificate, how this server calls itself, and what clients may cost.
 
-    `drain` is the greatest number of seconds over which a stop spreads the ends of the streams.
+    `drain` is the greatest number of seconds over which a stop spreads the ends of the streams. A port may be
+    `shared` with other processes of this server.
     """
 
     host: str
@@ -54,6 +55,7 @@ class XdsServerOptions:
     limits: StreamLimits
     connections: ConnectionOptions = ConnectionOptions()
     drain: float = 3.0
+    shared: bool = False
 
 
 class PortTakenError(Exception):
@@ -130,14 +132,18 @@ def _channel_arguments(options: XdsServerOptions) -> tuple[tuple[str, int], ...]
     """
     connections = options.connections
     arguments = (
-        # Two servers on one port would silently share its streams.
-        ("grpc.so_reuseport", 0),
+        # Two servers on one port would silently share its streams; those of one server are to.
+        ("grpc.so_reuseport", int(options.shared)),
         # A reconnect lists every resource version the proxy has (P-110).
         ("grpc.max_receive_message_length", connections.request_size),
         # Envoy takes responses of any size (P-111).
         ("grpc.max_send_message_length", -1),
         # A gRPC process has a stream for each of its targets, all on one connection; one too many would wait.
         ("grpc.max_concurrent_streams", 1_000),
+        # gRPC drops calls without a word once 1,000 wait to be taken up, as when a herd reconnects; whom to
+        # refuse, and with which words, `Admission` decides.
+        ("grpc.server.max_pending_requests", 20_000),
+        ("grpc.server.max_pending_requests_hard_limit", 40_000),
         # Headers of a call; nothing here reads any, and a token or a trace id has its place in 16 KiB.
         ("grpc.max_metadata_size", 16 * 1024),
         ("grpc.absolute_max_metadata_size", 64 * 1024),

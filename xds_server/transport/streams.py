@@ -14,13 +14,13 @@ from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.pipeline import Pipeline
 from xds_server.telemetry import Event, log
 from xds_server.transport.admission import Admission, CrowdedError, Origin, address_of
-from xds_server.transport.conversation import DELTA, SOTW, GoneError, Variant
+from xds_server.transport.conversation import GoneError
 from xds_server.transport.ending import BUG, CLIENT_DONE, End, RefusedError
-from xds_server.transport.flow import paced
 from xds_server.transport.identity import Identity, identity_of
-from xds_server.transport.inbox import Inbox
 from xds_server.transport.reception import Call, Reception, StreamLimits
 from xds_server.transport.services import SERVICES, Service
+from xds_server.transport.stream import Stream
+from xds_server.transport.variant import DELTA, SOTW, Variant
 
 _DRAIN_STEP: Final = 0.01
 """Seconds between two streams that are sent away: no more than so many clients reconnect at a time."""
@@ -35,7 +35,7 @@ class DiscoveryService:
         self._limits = limits
         self._admission = Admission(caps=limits.caps, rate=limits.rate)
         self._reception = Reception(pipeline, fleet, self._admission, identifier, limits)
-        self._inboxes: set[Inbox] = set()
+        self._streams: set[Stream] = set()
         self._stopping = False
 
     @property
@@ -63,14 +63,14 @@ class DiscoveryService:
         clients go to are not met by all of them at once.
         """
         self._stopping = True
-        inboxes = tuple(self._inboxes)
-        pause = min(_DRAIN_STEP, seconds / max(1, len(inboxes)))
+        streams = tuple(self._streams)
+        pause = min(_DRAIN_STEP, seconds / max(1, len(streams)))
         started = time.monotonic()
-        for position, inbox in enumerate(inboxes):
+        for position, stream in enumerate(streams):
             early = started + position * pause - time.monotonic()
             if early > 0:
                 await asyncio.sleep(early)
-            inbox.end(_STOPPING)
+            stream.end(_STOPPING)
 
     def _method(self, variant: Variant, only: TypeUrl | None) -> Any:
         async def serve(_requests: Any, context: Any) -> None:
@@ -117,28 +117,24 @@ class DiscoveryService:
             telemetry.STREAMS.labels(call.variant.name).dec()
 
     async def _serve(self, call: Call) -> End:
-        """Read requests into an inbox, and follow it until either side is done.
-
-        Only the inbox ends a stream: cancellation is no signal here (grpc#29248 leaves the client hanging).
-        """
-        inbox = Inbox()
+        """Converse until either side is done; give how it ends."""
+        stream = Stream(call.context, self._limits.flow)
         if self._stopping:
-            inbox.end(_STOPPING)
-        self._inboxes.add(inbox)
+            stream.end(_STOPPING)
+        self._streams.add(stream)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                read = paced(call.context.read, self._limits.flow, inbox.end)
-                reading = tasks.create_task(inbox.receive(read))
-                try:
-                    return await self._reception.receive(call, inbox)
-                except RefusedError as refusal:
-                    return refusal.end
-                except GoneError:
-                    return CLIENT_DONE
-                finally:
-                    reading.cancel()
+            return await self._reception.receive(call, stream)
+        except RefusedError as refusal:
+            return refusal.end
+        except GoneError:
+            return CLIENT_DONE
+        except asyncio.CancelledError:
+            # By itself it would be no status for the client, which would hang (grpc#29248).
+            if (end := stream.interrupted()) is None:
+                raise
+            return end
         finally:
-            self._inboxes.discard(inbox)
+            self._streams.discard(stream)
 
 
 def _origin(peer: str, identity: Identity | None) -> Origin:
