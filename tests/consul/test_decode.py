@@ -440,3 +440,15 @@ def test_an_instance_that_says_more_than_is_kept_is_marked():
     assert cut(Tags=["x" * 300])
     assert cut(Tags=[str(number) for number in range(65)])
     assert cut(Meta={"k": "v" * 600})
+
+
+def test_what_rows_have_in_common_is_held_once() -> None:
+    def service(name: str) -> Any:
+        meta = {"Meta": {"version": "1.4"}, "Tags": ["http"], "Weights": {"Passing": 3, "Warning": 2}}
+        return decoded(name, row(name, **meta), row(name, ID=f"{name}-2", **meta)).service
+
+    found = [one for name in ("user", "order") for one in service(name).instances]
+
+    assert len(found) == 4
+    for shared in ("node", "tags", "meta", "weights", "locality", "datacenter", "node_meta"):
+        assert len({id(getattr(one, shared)) for one in found}) == 1, shared

@@ -4,6 +4,7 @@ import logging
 import pytest
 
 from xds_server.files import CatalogFileError, CatalogFileSource, read_catalog
+from xds_server.files.catalog import read_again
 from xds_server.model.catalog import Catalog, Check, Instance, Locality, Service, Status, Weights
 from xds_server.model.problem import Code
 from xds_server.runtime.latest import Latest
@@ -165,6 +166,31 @@ async def test_the_catalog_follows_its_file_and_survives_a_bad_one(tmp_path, cap
     assert second.services["b"] is first.services["b"]
     refused = next(record for record in caplog.records if record.message == "catalog.file_refused")
     assert "c.yaml:2: is not YAML" in refused.fields["error"]
+
+
+async def test_what_is_read_at_the_beginning_is_published_and_what_came_since_is_seen(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("services: {a: {}}")
+    source, cell = CatalogFileSource(file), Latest[Catalog]()
+    source.begin()
+    file.write_text("services: {a: {}, b: {}}")
+    task = asyncio.create_task(source.run(cell))
+    first = await next_value(cell, None)
+    second = await next_value(cell, first)
+    task.cancel()
+    assert [list(first.services), list(second.services)] == [["a"], ["a", "b"]]
+
+
+def test_a_file_that_is_read_again_tells_what_is_new_in_it(tmp_path):
+    file = tmp_path / "c.yaml"
+    one = "{instances: [{address: 10.0.0.1}]}"
+    file.write_text(f"services: {{a: {one}, b: {one}, c: {one}}}")
+    first = read_catalog(file)
+    file.write_text(f"services: {{a: {one}, b: {{}}, d: {one}}}")
+    second = read_again(file, first)
+    assert second.services == read_catalog(file).services
+    assert second.services["a"] is first.services["a"]
+    assert second.services.changed_between(first.services) == {"b", "c", "d"}
 
 
 async def test_a_bad_file_at_the_start_is_an_error(tmp_path):

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.rig.pem import Authority, key_pem, write
-from xds_server.files import SecretError, read_secret
-from xds_server.files.pem import expiry
+from xds_server.files.pem import SecretError, expiry, read_secret
 from xds_server.model.secret import Secret, SecretFiles
 
 CA = Authority()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from xds_server.guard import Decision, Evidence, GuardOptions, beginning, weigh
 from xds_server.model.catalog import Catalog, Instance, Service
 from xds_server.model.policy import LastEndpoint, Policy, ServicePolicy
+from xds_server.model.table import Table
 
 OPTIONS = GuardOptions(remove_clusters_after=0.0)
 KEEPING = GuardOptions()
@@ -37,11 +38,11 @@ def fleet(count, instances=1):
 
 def without(whole, *names):
     left = {name: one for name, one in whole.services.items() if name not in names}
-    return replace(whole, services=left)
+    return replace(whole, services=Table(left))
 
 
 def first(whole, count):
-    return replace(whole, services=dict(list(whole.services.items())[:count]))
+    return replace(whole, services=Table(dict(list(whole.services.items())[:count])))
 
 
 def sizes(decision):
@@ -75,7 +76,7 @@ class Guards:
 def test_the_first_catalog_passes_and_so_does_all_that_takes_nothing_away():
     guards, whole = Guards(), fleet(100)
     assert guards.weigh(whole).catalog is whole
-    more = replace(whole, services={**whole.services, "zz": service("zz", 3)})
+    more = replace(whole, services=whole.services.changed({"zz": service("zz", 3)}))
     decision = guards.weigh(more)
     assert decision.catalog is more
     assert decision.again is None
@@ -179,7 +180,7 @@ def test_a_loss_that_arrives_in_pieces_is_held_whole(options):
 def test_what_was_replaced_shortly_before_a_loss_does_not_come_back():
     guards, whole = Guards(), fleet(20)
     guards.weigh(whole)
-    moved = replace(whole, services={**whole.services, "s00000": service("s00000", 2, first=7)})
+    moved = replace(whole, services=whole.services.changed({"s00000": service("s00000", 2, first=7)}))
     guards.weigh(moved, after=1.0)
     decision = guards.weigh(first(moved, 3), after=1.0)
     assert guards.held == ["fleet-shrink"]
@@ -281,7 +282,7 @@ def test_churn_does_not_keep_it_from_ending():
     guards.weigh(whole)
     for minute in range(6):
         busy = replace(
-            first(whole, 5), services={**first(whole, 5).services, "busy": service("busy", 3, minute)}
+            first(whole, 5), services=first(whole, 5).services.changed({"busy": service("busy", 3, minute)})
         )
         guards.weigh(busy, after=60.0)
     assert guards.weigh(busy, after=60.0).catalog is busy

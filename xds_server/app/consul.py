@@ -1,28 +1,22 @@
 """Everything about Consul put together: the client, the datacenters to watch, and our own registration."""
 
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
-from xds_server import __version__
 from xds_server.admin import Sources
 from xds_server.consul.address import ConsulAddress, ConsulLogin, ConsulTls
 from xds_server.consul.client import ConsulClient
 from xds_server.consul.datacenters import Datacenters, Remotes
 from xds_server.consul.evidence import Bounds
-from xds_server.consul.registration import SERVICE, Health, Registration, SelfRegistration
 from xds_server.consul.watch import ConsulSource, WatchOptions
-from xds_server.model.standing import State
 from xds_server.runtime.interest import Interest
-from xds_server.runtime.supervise import supervise
 from xds_server.settings import ConsulSettings, Settings
 
 Run: TypeAlias = Callable[[], Awaitable[None]]
 
 _FEWEST_CONNECTIONS: Final = 10
-_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})
 
 
 def catalog_source(settings: Settings, sources: Sources, interest: Interest) -> Run:
@@ -51,34 +45,10 @@ async def stay_registered(settings: Settings, sources: Sources, port: int) -> No
     """Keep this server, which listens on `port`, a service in Consul; take it out when cancelled."""
     if not settings.consul.register or settings.catalog_file is not None:
         return
-    host, at = settings.consul.advertise or (settings.xds.host, port)
-    one = Registration(
-        id=f"{SERVICE}-{socket.gethostname()}-{at}",
-        # Without an address of its own a service has that of its agent's node.
-        address="" if host in _ANY_ADDRESS else host,
-        port=at,
-        version=__version__,
-    )
-    await supervise("consul registration", partial(_registered, settings.consul, one, sources))
+    from xds_server.app import registration  # noqa: PLC0415 - py-consul is slow to import: not before we listen
 
-
-async def _registered(consul: ConsulSettings, one: Registration, sources: Sources) -> None:
-    async with _client(replace(consul, connections=1)) as client:
-        registration = SelfRegistration(client, one, partial(_health, sources))
-        try:
-            await registration.run()
-        finally:
-            await registration.leave()
-
-
-def _health(sources: Sources) -> tuple[Health, str]:
-    """Say what proxies may expect here: an old catalog is served, and none is not."""
-    if sources.believed.value is None:
-        return Health.CRITICAL, "no catalog was read yet"
-    doubtful = [one for one in sources.standings.value or () if one.state is not State.LIVE]
-    if doubtful:
-        return Health.WARNING, f"{doubtful[0].source} is {doubtful[0].state}: {doubtful[0].reason}"
-    return Health.PASSING, "serving"
+    one_connection = replace(settings.consul, connections=1)
+    await registration.stay(settings, sources, port, partial(_client, one_connection))
 
 
 def _share(consul: ConsulSettings, parts: int) -> ConsulSettings:

@@ -4,15 +4,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from xds_server.files import SecretError, read_catalog, read_secret
+from xds_server.files import read_catalog
+from xds_server.files.pem import SecretError, read_secret
 from xds_server.model.problem import Code, Problem
 from xds_server.model.proxy import Client, Group
 from xds_server.model.secret import SecretFiles, Secrets
 from xds_server.settings import Settings
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate import Translator
+from xds_server.translate.names import RESERVED_CLUSTERS
 
-_GROUPS: Final = {Client.ENVOY: Group(on_demand=True), Client.GRPC: Group(client=Client.GRPC)}
+_GROUPS: Final = {
+    Client.ENVOY: Group(on_demand=True, static_clusters=tuple(sorted(RESERVED_CLUSTERS))),
+    Client.GRPC: Group(client=Client.GRPC),
+}
 """Each kind of client with what it can do if its bootstrap is ours."""
 
 

@@ -3,6 +3,8 @@
 An unchanged service keeps its identity, and a change of one costs no work on the others.
 """
 
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
@@ -27,10 +29,16 @@ class Assembly:
         self._read: set[str] = set()
         self._given_up: set[str] = set()
         self._services: dict[str, Service] = {}
-        self._in_order = True
+        self._on: defaultdict[str, set[str]] = defaultdict(set)
+        """The services that have an instance on a node, by its name."""
+        self._changed: dict[str, Service | None] = {}
+        """What the next catalog has other than the last."""
         self._name_problems: tuple[Problem, ...] = ()
         self._problems: dict[str, tuple[Problem, ...]] = {}
-        self._catalog: Catalog | None = None
+        self._in_order: list[Problem] = []
+        """All problems, sorted."""
+        self._catalog = Catalog(datacenter=datacenter, services=Table())
+        self._is_current = False
         self._entries = NO_ENTRIES
         self.entries_settled = True
         """Whether the first catalog need not wait for config entries."""
@@ -64,10 +72,7 @@ class Assembly:
 
     def services_on(self, nodes: AbstractSet[str]) -> frozenset[str]:
         """Give the services that have an instance on any of these nodes."""
-        if not nodes:
-            return frozenset()
-        services = self._services.values()
-        return frozenset(one.name for one in services if any(each.node in nodes for each in one.instances))
+        return frozenset(name for node in nodes if node in self._on for name in self._on[node])
 
     def instances(self, name: str) -> frozenset[tuple[str, str]]:
         """Give (node, id) of the instances a service has now."""
@@ -81,9 +86,8 @@ class Assembly:
             self._given_up.discard(name)
             self._explain(name, ())
             self._put(name, None)
-        if problems != self._name_problems:
-            self._name_problems = problems
-            self._catalog = None
+        self._replace(self._name_problems, problems)
+        self._name_problems = problems
         self.listed = names
 
     def believe_service(self, answer: ServiceAnswer) -> None:
@@ -106,7 +110,7 @@ class Assembly:
         """Take over what config entries say."""
         if entries is not self._entries:
             self._entries = entries
-            self._catalog = None
+            self._is_current = False
 
     def give_up(self, name: str, why: str) -> None:
         """Tell of a service that cannot be read now, with `why`, a sentence; its last good instances stay."""
@@ -121,17 +125,16 @@ class Assembly:
 
     def catalog(self) -> Catalog:
         """Give the catalog of now; the same object while nothing changed."""
-        if self._catalog is None or self._catalog.datacenter != self.datacenter:
-            if not self._in_order:
-                self._services = {name: self._services[name] for name in sorted(self._services)}
-                self._in_order = True
-            found = [problem for problems in self._problems.values() for problem in problems]
+        last = self._catalog
+        if not self._is_current or last.datacenter != self.datacenter:
             self._catalog = Catalog(
                 datacenter=self.datacenter,
-                services=Table(self._services),
-                problems=tuple(sorted([*self._name_problems, *found])),
+                services=last.services.changed(self._changed),
+                problems=tuple(self._in_order),
                 entries=self._entries,
             )
+            self._changed.clear()
+            self._is_current = True
         return self._catalog
 
     def _put(self, name: str, service: Service | None) -> None:
@@ -142,17 +145,38 @@ class Assembly:
             del self._services[name]
         else:
             self._services[name] = service
-            self._in_order = self._in_order and old is not None
-        self._catalog = None
+        self._place(name, _nodes(old), _nodes(service))
+        self._changed[name] = service
+        self._is_current = False
+
+    def _place(self, name: str, old: AbstractSet[str], new: AbstractSet[str]) -> None:
+        """Note on which nodes a service is."""
+        for node in new - old:
+            self._on[node].add(name)
+        for node in old - new:
+            self._on[node].discard(name)
+            if not self._on[node]:
+                del self._on[node]
 
     def _explain(self, name: str, problems: tuple[Problem, ...]) -> None:
-        if problems == self._problems.get(name, ()):
-            return
+        old = self._problems.pop(name, ())
         if problems:
             self._problems[name] = problems
-        else:
-            del self._problems[name]
-        self._catalog = None
+        self._replace(old, problems)
+
+    def _replace(self, old: tuple[Problem, ...], new: tuple[Problem, ...]) -> None:
+        """Have some problems instead of others."""
+        if old == new:
+            return
+        for problem in old:
+            del self._in_order[bisect_left(self._in_order, problem)]
+        for problem in new:
+            insort(self._in_order, problem)
+        self._is_current = False
+
+
+def _nodes(service: Service | None) -> AbstractSet[str]:
+    return {one.node for one in service.instances} if service else frozenset()
 
 
 def _same(old: Service | None, new: Service) -> Service:

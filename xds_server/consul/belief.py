@@ -74,8 +74,10 @@ class Belief:
         may be listed then all the same.
         """
         listed = decode_services(answer.body)
-        names, problems = choose_names(listed, self._hidden)
         known = self.listed
+        # What is known was chosen before: of the list, which comes after each registration, the rest is new.
+        new, problems = choose_names(listed - known, self._hidden)
+        names = (listed & known) | new
         claim = Claim(gone=len(known - names), of=len(known), shows=SENTINEL in listed)
         try:
             self._list.weigh(answer, claim, reads=reads, at=self.report.now)

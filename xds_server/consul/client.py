@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from xds_server.consul.address import ConsulAddress, ConsulLogin, ConsulTls
-from xds_server.consul.alpn import AlpnTransport
 from xds_server.consul.basic_auth import BasicAuth
 from xds_server.consul.errors import Refused
 from xds_server.consul.http1 import Http1Transport
@@ -144,8 +143,11 @@ class ConsulClient:
         return self._ring
 
     def _transport(self, base: str) -> Transport:
-        kind = AlpnTransport if base.startswith("https:") else Http1Transport
-        return kind(base, self.address.tls, self.connections, self._limits)
+        if not base.startswith("https:"):
+            return Http1Transport(base, self.address.tls, self.connections, self._limits)
+        from xds_server.consul.alpn import AlpnTransport  # noqa: PLC0415 - HTTP/2 is for TLS only
+
+        return AlpnTransport(base, self.address.tls, self.connections, self._limits)
 
     def _own_parameters(self) -> Mapping[str, str]:
         named = {"ns": self.address.namespace, "partition": self.address.partition}

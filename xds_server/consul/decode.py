@@ -111,10 +111,9 @@ class _Reader:
             self.unreadable += 1
             self._problem(_source_of(self.name, raw), f"the row cannot be read ({row.why}); it is left out")
             return
-        source = _source(self.name, row.Service.ID or "", row.Node.Node)
         index = number(row.Service.ModifyIndex)
         if refusal := self._refusal(row):
-            self._problem(source, refusal, index)
+            self._problem(_source_of_row(self.name, row), refusal, index)
             return
         if row.Service.Kind:
             self.other_kinds += 1
@@ -123,7 +122,8 @@ class _Reader:
         instance, cuts = instance_of(row, index)
         self.instances[instance.node, instance.id] = instance
         if cuts:
-            self._problem(source, f"{', '.join(cuts)} beyond the limits; the instance goes on without", index)
+            sentence = f"{', '.join(cuts)} beyond the limits; the instance goes on without"
+            self._problem(_source_of_row(self.name, row), sentence, index)
 
     def _refusal(self, row: Row) -> str:
         """Tell why a row that can be read is left out; empty if it is not."""
@@ -156,6 +156,10 @@ def _source(service: str, instance: str, node: str) -> str:
     if node:
         parts.append(f"on node {shown(node)}")
     return " ".join(parts)
+
+
+def _source_of_row(service: str, row: Row) -> str:
+    return _source(service, row.Service.ID or "", row.Node.Node)
 
 
 def _source_of(name: str, raw: msgspec.Raw) -> str:

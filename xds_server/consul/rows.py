@@ -4,13 +4,16 @@ Consul bounds Meta but neither tags nor names, so they are bounded here.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
 
 from xds_server.consul.row_shape import (
+    NULL,
     CheckShape,
     Integer,
     NodeShape,
@@ -38,6 +41,11 @@ _MAX_META: Final = 64
 _MAX_META_KEY: Final = 128
 _MAX_META_VALUE: Final = 512
 
+# Most instances of a catalog say the same in most fields: equal values become one object. What is larger than
+# this is seldom said twice.
+_SHARED: Final = 4096
+_MOST_SHARED: Final = 8
+
 _MAINTENANCE: Final = ("_node_maintenance", "_service_maintenance")
 _STATUS: Final = {"passing": Status.PASSING, "warning": Status.WARNING, "maintenance": Status.MAINTENANCE}
 # What a decoder raises for bytes that are not what they should be, besides RecursionError.
@@ -63,25 +71,39 @@ def instance_of(row: Row, index: int) -> tuple[Instance, list[str]]:
     cut = bool(cuts)
     ports, default = _ports(service.Ports, cuts)
     weights = service.Weights or WeightsShape()
+    created = number(service.CreateIndex)
     instance = Instance(
-        node=node.Node,
+        node=sys.intern(node.Node),
         id=service.ID or "",
-        address=(service.Address or node.Address or "")[:_MAX_ADDRESS],
-        port=service.Port or default,
+        address=_address(service.Address, node.Address),
+        port=_shared(service.Port or default),
         tagged=_tagged_addresses(row),
         tags=tags,
         meta=meta,
-        weights=Weights(passing=weights.Passing, warning=weights.Warning),
-        checks=tuple(sorted(_check(check) for check in row.Checks or ())),
+        weights=_shared(Weights(passing=weights.Passing, warning=weights.Warning)),
+        checks=tuple(sorted([_check(check) for check in row.Checks or ()])),
         node_meta=_meta("node's Meta", node.Meta, cuts),
         ports=ports,
-        datacenter=(node.Datacenter or "")[:MAX_ID],
+        datacenter=sys.intern((node.Datacenter or "")[:MAX_ID]),
         locality=_locality(row),
-        created=number(service.CreateIndex),
+        created=index if created == index else created,
         cut=cut,
         index=index,
     )
     return instance, cuts
+
+
+@lru_cache(maxsize=_SHARED)
+def _shared(value: T) -> T:
+    """Give the first of equal values."""
+    return value
+
+
+def _address(own: str | None, node: str | None) -> str:
+    """Give the address of an instance; that of its node is one object for all instances there."""
+    if own and own != node:
+        return own[:_MAX_ADDRESS]
+    return sys.intern((node or "")[:_MAX_ADDRESS])
 
 
 def _meta(word: str, meta: dict[str, str] | None, cuts: list[str]) -> tuple[tuple[str, str], ...]:
@@ -99,6 +121,8 @@ def _ports(raw: msgspec.Raw, cuts: list[str]) -> tuple[tuple[tuple[str, int], ..
 
     Without one that is marked, that is the first, as Consul has it.
     """
+    if raw is NULL:
+        return (), 0
     read = attempt(_port_list, raw)
     if isinstance(read, Failure):
         cuts.append("its Ports are")
@@ -116,18 +140,21 @@ def _check(check: CheckShape) -> Check:
     check_id = (check.CheckID or "")[:MAX_ID]
     if check_id.partition(":")[0] in _MAINTENANCE:
         return Check(id=check_id, status=Status.MAINTENANCE)
-    return Check(id=check_id, status=_STATUS.get(check.Status or "", Status.CRITICAL))
+    found: Check = _shared(Check(id=check_id, status=_STATUS.get(check.Status or "", Status.CRITICAL)))
+    return found
 
 
 def _locality(row: Row) -> Locality:
     """Consul's own Locality (newer versions) of the service, else of the node, else the node's Meta."""
-    for given in (row.Service.Locality, row.Node.Locality):
-        if given is not None and (given.Region or given.Zone):
-            return Locality(region=_cut(given.Region), zone=_cut(given.Zone))
     meta = row.Node.Meta or {}
-    return Locality(
+    found = Locality(
         region=_cut(meta.get("region")), zone=_cut(meta.get("zone")), sub_zone=_cut(meta.get("sub_zone"))
     )
+    for given in (row.Node.Locality, row.Service.Locality):
+        if given is not None and (given.Region or given.Zone):
+            found = Locality(region=_cut(given.Region), zone=_cut(given.Zone))
+    shared: Locality = _shared(found)
+    return shared
 
 
 def _cut(text: str | None) -> str:
@@ -170,7 +197,7 @@ def _within(
     kept = tuple([item for item in items if fits(item)][:count])
     if len(kept) < len(items):
         cuts.append(f"{len(items) - len(kept)} of its {word} are")
-    return kept
+    return _shared(kept) if len(kept) <= _MOST_SHARED else kept
 
 
 @dataclass(frozen=True, slots=True)

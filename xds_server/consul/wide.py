@@ -38,7 +38,8 @@ class _NodeRow(msgspec.Struct, gc=False):
 
 _checks: Final = msgspec.json.Decoder(list[_CheckRow]).decode
 _nodes: Final = msgspec.json.Decoder(list[_NodeRow]).decode
-_tags: Final = msgspec.json.Decoder(dict[str, list[str] | None]).decode
+_tags: Final = msgspec.json.Decoder(dict[str, frozenset[str] | None]).decode
+_NO_TAGS: Final = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def digest_tags(body: bytes) -> Digests:
     tags = attempt(_tags, body)
     if isinstance(tags, Failure):
         raise _unreadable("list of services", tags)
-    return Digests(services={name: hash(frozenset(given or ())) for name, given in tags.items()})
+    return Digests(services={name: hash(given or _NO_TAGS) for name, given in tags.items()})
 
 
 def digest_checks(body: bytes) -> Digests:

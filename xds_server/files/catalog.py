@@ -6,6 +6,8 @@ be used is decided where endpoints are made, as for Consul's answers.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -196,11 +198,20 @@ def _status_clashes(document: Document[CatalogShape]) -> tuple[Finding, ...]:
     )
 
 
+_Begun: TypeAlias = tuple[Catalog, AsyncIterator[None]]
+
+
 class CatalogFileSource:
     """The catalog from a file: the same value that Consul gives."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._begun: _Begun | None = None
+
+    def begin(self) -> None:
+        """Read the file, for `run` to publish. Raises `CatalogFileError` if it cannot be used."""
+        changes = file_changes((self._path,))  # noted before it is read
+        self._begun = read_catalog(self._path), changes
 
     async def run(self, catalog: Latest[Catalog]) -> None:
         """Publish the catalog, and again each time its file changes; never returns.
@@ -208,25 +219,27 @@ class CatalogFileSource:
         Raises `CatalogFileError` if the file cannot be used at the start. Later, a file that cannot be used
         is logged, and the catalog before it stays.
         """
-        changes = file_changes((self._path,))
-        held = await asyncio.to_thread(read_catalog, self._path)
+        if self._begun is None:
+            await asyncio.to_thread(self.begin)
+        assert self._begun is not None  # noqa: S101 - it has just begun
+        (held, changes), self._begun = self._begun, None
         catalog.publish(held)
         log(Event.CATALOG_SYNCED, source=str(self._path), services=len(held.services))
         async for _ in changes:
             try:
-                read = await asyncio.to_thread(read_catalog, self._path)
+                held = await asyncio.to_thread(read_again, self._path, held)
             except CatalogFileError as error:
                 log(Event.CATALOG_FILE_REFUSED, logging.ERROR, error=str(error))
                 continue
-            held = _keeping(held, read)
             catalog.publish(held)
             log(Event.CATALOG_FILE_RELOADED, source=str(self._path), services=len(held.services))
 
 
-def _keeping(old: Catalog, new: Catalog) -> Catalog:
-    """Give `new` with the very services of `old` where they are equal; translation builds on identity."""
-    services = []
-    for name, service in new.services.items():
-        before = old.services.get(name)
-        services.append(before if before == service and before is not None else service)
-    return Catalog.of(new.datacenter, services, new.problems)
+def read_again(path: Path, old: Catalog) -> Catalog:
+    """Read the catalog file, and keep the very services of `old` that are equal: translation builds on that.
+
+    Raises CatalogFileError.
+    """
+    new = read_catalog(path)
+    same = {name: old.services[name] for name, one in new.services.items() if old.services.get(name) == one}
+    return replace(new, services=old.services.becoming({**new.services, **same}))

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from xds_server.files.pem import SecretError, expiry, read_secret
 from xds_server.files.watch import file_changes
 from xds_server.model.problem import Code, Problem
 from xds_server.model.secret import Secret, SecretFiles, Secrets
@@ -101,23 +100,24 @@ class SecretsSource:
         failures: dict[str, Problem] = {}
         wanted = self._wanted.value or ()
         for files in wanted:
+            from xds_server.files import pem  # noqa: PLC0415 - most servers have no secrets
+
             try:
-                secret = await asyncio.to_thread(read_secret, files, self._now())
-            except SecretError as error:
-                failures[files.name] = _problem(files, error, kept=files.name in self._good)
+                secret = await asyncio.to_thread(pem.read_secret, files, self._now())
+            except pem.SecretError as error:
+                failures[files.name] = _problem(files, str(error), kept=files.name in self._good)
             else:
-                self._take(secret)
+                self._take(secret, pem.expiry(secret))
         self._forget(self._good.keys() - {files.name for files in wanted})
         self._bad = {name: problem for name, problem in self._bad.items() if name in failures}
         self._publish(secrets)
         return failures
 
-    def _take(self, secret: Secret) -> None:
+    def _take(self, secret: Secret, expires: datetime | None) -> None:
         if self._good.get(secret.name) == secret:
             return
         self._forget(self._good.keys() & {secret.name})
         self._good[secret.name] = secret
-        expires = expiry(secret)
         if expires is not None:
             CERTIFICATE_EXPIRY.labels(secret.name).set(expires.timestamp())
         log(Event.SECRET_RELOADED, secret=secret.name, expires=expires.isoformat() if expires else "")
@@ -133,7 +133,7 @@ class SecretsSource:
         secrets.publish(Secrets(by_name=by_name, problems=tuple(sorted(self._bad.values()))))
 
 
-def _problem(files: SecretFiles, error: SecretError, *, kept: bool) -> Problem:
+def _problem(files: SecretFiles, error: str, *, kept: bool) -> Problem:
     outcome = "the version before it stays in force" if kept else "whatever needs it is left out"
     return Problem(
         code=Code.SECRET_INVALID,

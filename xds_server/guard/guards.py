@@ -11,12 +11,12 @@ from math import inf
 from types import MappingProxyType
 
 from xds_server.guard import last_endpoint, outlive, shrink
-from xds_server.guard.changes import Change, Services, changes, with_kept
+from xds_server.guard.changes import Change, Services, changes, overlaid, with_kept
 from xds_server.guard.options import GuardOptions
 from xds_server.model.catalog import Catalog, Instance, Service
 from xds_server.model.hold import Hold
 from xds_server.model.policy import Policy
-from xds_server.model.table import Table
+from xds_server.model.table import differing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,16 @@ class State:
     """What the guards remember from one weighing to the next.
 
     `lived` is the clock of the source in seconds: it runs while that is live. `believed` are the services,
-    with what is kept of them, None before the first catalog.
+    with what is kept of them, None before the first catalog, `fleet` how many these are, and `served` the
+    same with those that have departed.
     """
 
     now: float = 0.0
     live: bool = False
     lived: float = 0.0
     believed: Services | None = None
+    served: Services | None = None
+    fleet: shrink.Fleet = shrink.NOBODY
     watch: shrink.Watch = field(default_factory=shrink.Watch)
     endings: Mapping[str, last_endpoint.Ending] = field(default_factory=lambda: MappingProxyType({}))
     departed: Mapping[str, outlive.Departed] = field(default_factory=lambda: MappingProxyType({}))
@@ -62,11 +65,10 @@ def beginning(restored: Catalog | None) -> State:
     """Give the state before the first catalog of the source: what an earlier run served is believed."""
     if restored is None:
         return State()
-    services = restored.services
-    gone = {name: outlive.Departed(one, 0.0) for name, one in services.items() if one.departed}
-    if gone:
-        services = Table({name: one for name, one in services.items() if name not in gone})
-    return State(believed=services, departed=gone)
+    served = restored.services
+    gone = {name: outlive.Departed(one, 0.0) for name, one in served.items() if one.departed}
+    believed = served.changed(dict.fromkeys(gone))
+    return State(believed=believed, served=served, fleet=shrink.Fleet.of(believed), departed=gone)
 
 
 def weigh(
@@ -83,30 +85,37 @@ def weigh(
     """
     lived = state.lived + (max(0.0, evidence.now - state.now) if state.live else 0.0)
     times = (evidence.now, lived)
-    believed = candidate.services if state.believed is None else state.believed
+    believed, fleet = state.believed, state.fleet
+    if believed is None:
+        believed, fleet = candidate.services, shrink.Fleet.of(candidate.services)
     changed = changes(believed, candidate.services)
-    both = (believed, candidate.services)
-    mass = shrink.judge(state.watch, changed, both, times, options, accepted=shrink.NAME in accepted)
+    mass = shrink.judge(
+        state.watch, changed, (believed, fleet), times, options, accepted=shrink.NAME in accepted
+    )
     last = last_endpoint.judge(state.endings, changed, times, policy, options, accepted)
     revived = {name: Change(old, candidate.services.get(name)) for name, old in mass.revived.items()}
     changed = {**changed, **revived}
     kept = {**mass.kept, **{name: _old(changed[name]) for name in (*last.holds, *revived)}}
-    services = _with_kept(candidate.services, changed, kept)
-    gone = outlive.departed(state.departed, changed, services, lived, options)
+    services = overlaid(candidate.services, _merged(changed, kept), believed, changed)
+    passed = {name: changed[name] for name in differing(believed, services)}
+    gone = outlive.departed(state.departed, passed, services, lived, options)
     held = [*mass.holds, *(one for name, one in last.holds.items() if not mass.kept.get(name))]
     holds = tuple(sorted(_with_end(hold, left, evidence) for hold, left in held))
     waits = [left for _, left in held] + outlive.waits(gone, lived, options)
+    served = _served(state, services, passed, gone)
     return Decision(
         state=State(
             now=evidence.now,
             live=evidence.live,
             lived=lived,
             believed=services,
-            watch=shrink.noted(mass.watch, evidence.now, _before(changed, services)),
+            served=served,
+            fleet=fleet.moved(passed, believed, services),
+            watch=shrink.noted(mass.watch, evidence.now, passed, (believed, services)),
             endings=last.endings,
             departed=gone,
         ),
-        catalog=_served(candidate, services, gone),
+        catalog=candidate if served is candidate.services else replace(candidate, services=served),
         holds=holds,
         again=_moment(min(waits, default=inf), evidence),
     )
@@ -116,39 +125,26 @@ def _old(change: Change) -> tuple[Instance, ...]:
     return change.old.instances if change.old else ()
 
 
-def _before(changed: Mapping[str, Change], services: Services) -> dict[str, Service | None]:
-    """Give those services as they were that have another number of instances now."""
+def _merged(changed: Mapping[str, Change], kept: Mapping[str, tuple[Instance, ...]]) -> dict[str, Service]:
+    """Give the services of which something is kept, as the candidate has them with that."""
     return {
-        name: change.old
-        for name, change in changed.items()
-        if change.before != (len(services[name].instances) if name in services else 0)
+        name: with_kept(change.new, change.old, instances)
+        for name, instances in kept.items()
+        if instances and (change := changed[name]).old is not None
     }
 
 
-def _with_kept(
-    candidate: Services, changed: Mapping[str, Change], kept: Mapping[str, tuple[Instance, ...]]
+def _served(
+    state: State, services: Services, changed: Mapping[str, Change], gone: Mapping[str, outlive.Departed]
 ) -> Services:
-    """Give the services of the candidate with what is kept of those before it, in sorted order."""
-    merged: dict[str, Service] = {}
-    for name, instances in kept.items():
-        change = changed[name]
-        if instances and change.old is not None:
-            merged[name] = with_kept(change.new, change.old, instances)
-    return _overlaid(candidate, merged)
-
-
-def _overlaid(services: Services, others: Services) -> Services:
-    """Give services with others laid over them, in sorted order; the very same where there are none."""
-    if not others:
+    """Give the services with those that have departed; the very same where there are none."""
+    if not gone:
         return services
-    merged = {**services, **others}
-    return MappingProxyType({name: merged[name] for name in sorted(merged)})
-
-
-def _served(candidate: Catalog, services: Services, gone: Mapping[str, outlive.Departed]) -> Catalog:
-    """Give the catalog that is served: the candidate itself where nobody has a say."""
-    services = _overlaid(services, {name: one.service for name, one in gone.items()})
-    return candidate if services is candidate.services else replace(candidate, services=Table(services))
+    before = services if state.served is None else state.served
+    names = changed.keys() if gone is state.departed else {*changed, *state.departed, *gone}
+    return before.changed(
+        {name: gone[name].service if name in gone else services.get(name) for name in names}
+    )
 
 
 def _with_end(hold: Hold, left: float, evidence: Evidence) -> Hold:

@@ -6,6 +6,7 @@ the service is back, and is there for whatever still names it.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 from types import MappingProxyType
 from typing import Final
 
@@ -51,8 +52,14 @@ def departed(
     }
     if lifetime == 0 or not (left or known):
         return _NONE
-    looked_at: Iterable[str] = believed if left else changed
-    here = {name.lower() for name in looked_at if not _is_gone(believed.get(name), options)}
+    come = (name for name, one in changed.items() if name in known or _is_gone(one.old, options))
+    here = {
+        name.lower()
+        for name in (*come, *_namesakes(left, believed))
+        if not _is_gone(believed.get(name), options)
+    }
+    if not left and not here and (lifetime is None or lived - _first(known) < lifetime):
+        return known
     stay = {
         name: one
         for name, one in {**known, **left}.items()
@@ -61,11 +68,22 @@ def departed(
     return known if not left and len(stay) == len(known) else dict(list(stay.items())[-_MOST:])
 
 
+def _namesakes(left: Iterable[str], believed: Services) -> Iterable[str]:
+    """Give the services that are called like one that has left, but for capitals."""
+    names = {name.lower() for name in left}
+    return compress(believed, map(names.__contains__, map(str.lower, believed))) if names else ()
+
+
 def waits(known: Mapping[str, Departed], lived: float, options: GuardOptions) -> list[float]:
     """Give the seconds until the first of the clusters goes; nothing where none does."""
     if options.remove_clusters_after is None or not known:
         return []
-    return [min(one.lived for one in known.values()) + options.remove_clusters_after - lived]
+    return [_first(known) + options.remove_clusters_after - lived]
+
+
+def _first(known: Mapping[str, Departed]) -> float:
+    """Give when the first of them left; they are in that order."""
+    return next(iter(known.values())).lived
 
 
 def _is_gone(service: Service | None, options: GuardOptions) -> bool:

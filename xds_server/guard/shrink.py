@@ -5,21 +5,45 @@ missing stays as it was, and what went shortly before comes back, until it is th
 accepts it, or the source has gone on lacking the very same instances for a while during which it was live.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from xds_server.guard.changes import Change, Services, key
 from xds_server.guard.options import GuardOptions
-from xds_server.guard.shrink_rules import ENDPOINTS_FLOOR, RULES, Shrink
+from xds_server.guard.shrink_rules import RULES, Shrink
+from xds_server.guard.window import EMPTY, Window, size
 from xds_server.model.catalog import Instance, Service
 from xds_server.model.hold import Hold
 
 NAME: Final = "fleet-shrink"
 
-Past: TypeAlias = tuple[tuple[float, Mapping[str, Service | None]], ...]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """How many services have instances, and how many instances that is."""
+
+    services: int = 0
+    endpoints: int = 0
+
+    @classmethod
+    def of(cls, services: Services) -> "Fleet":
+        """Count all of them."""
+        sizes = [len(one.instances) for one in services.values()]
+        return cls(services=sum(map(bool, sizes)), endpoints=sum(sizes))
+
+    def moved(self, names: Iterable[str], old: Services, new: Services) -> "Fleet":
+        """Count on: nothing but these services differs between the two."""
+        sizes = [(size(old.get(name)), size(new.get(name))) for name in names]
+        return Fleet(
+            services=self.services + sum((now > 0) - (was > 0) for was, now in sizes),
+            endpoints=self.endpoints + sum(now - was for was, now in sizes),
+        )
+
+
+NOBODY: Final = Fleet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +63,11 @@ class Lack:
 class Watch:
     """What this guard remembers.
 
-    `past` are the times at which numbers of instances changed, with the services before; `held_since` is
-    when the hold began. `settled` tells that what passes now has been held, and is not counted.
+    `past` are the changes of numbers of instances within the window; `held_since` is when the hold began.
+    `settled` tells that what passes now has been held, and is not counted.
     """
 
-    past: Past = ()
+    past: Window = EMPTY
     lacks: Mapping[str, Lack] = field(default_factory=lambda: MappingProxyType({}))
     held_since: float | None = None
     settled: bool = False
@@ -58,29 +82,32 @@ class Verdict:
 
     watch: Watch
     kept: Mapping[str, tuple[Instance, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    revived: Services = field(default_factory=lambda: MappingProxyType({}))
+    revived: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
     holds: tuple[tuple[Hold, float], ...] = ()
 
 
-def noted(watch: Watch, now: float, before: Mapping[str, Service | None]) -> Watch:
-    """Remember the services `before` a change of their numbers that has passed just now."""
-    if not before or watch.settled:
-        return replace(watch, settled=False) if watch.settled else watch
-    return replace(watch, past=(*watch.past, (now, before)))
+def noted(
+    watch: Watch, now: float, changed: Mapping[str, Change], services: tuple[Services, Services]
+) -> Watch:
+    """Remember what has just passed; `services` are those that were believed, and those that are."""
+    if watch.settled:
+        return replace(watch, settled=False)
+    new = services[1]
+    before = {name: one.old for name, one in changed.items() if one.before != size(new.get(name))}
+    past = watch.past.noted(now, before, changed, services)
+    return watch if past is watch.past else replace(watch, past=past)
 
 
-def _recent(watch: Watch, now: float, options: GuardOptions) -> Past:
+def _recent(watch: Watch, now: float, options: GuardOptions, believed: Services) -> Window:
     """Give what is in the window, which stands still during a hold."""
     start = (now if watch.held_since is None else watch.held_since) - options.window
-    if not watch.past or watch.past[0][0] >= start:
-        return watch.past
-    return tuple(one for one in watch.past if one[0] >= start)
+    return watch.past.since(start, believed)
 
 
 def judge(
     watch: Watch,
     changed: Mapping[str, Change],
-    services: tuple[Services, Services],
+    services: tuple[Services, Fleet],
     times: tuple[float, float],
     options: GuardOptions,
     *,
@@ -88,16 +115,16 @@ def judge(
 ) -> Verdict:
     """Say what stays as it was.
 
-    `services` are those believed and those of the candidate, `times` the time now and what the clock of the
+    `services` are those that are believed, and how many, `times` the time now and what the clock of the
     source shows, which runs while it is live; both in seconds.
     """
-    now, lived = times
+    (believed, fleet), (now, lived) = services, times
     lacks = {
         name: lack
         for name, change in changed.items()
         if (lack := _lack(change, watch.lacks.get(name), lived))
     }
-    past = _recent(watch, now, options)
+    past = _recent(watch, now, options, believed)
     if not lacks:
         return Verdict(watch=Watch(past=past))
     if accepted:
@@ -107,10 +134,9 @@ def judge(
         kept = {name: _not_believed(lack, lived - options.hold) for name, lack in lacks.items()}
         if any(len(kept[name]) < len(lack.gone) for name, lack in lacks.items()):
             # What is believed after a hold is no reason to doubt what comes next.
-            past, settled = (), True
-    first = _first(past)
+            past, settled = EMPTY, True
     left = {name: _left(one, lacks.get(name), kept.get(name, ())) for name, one in changed.items()}
-    shrink = _shrink(first, left, services)
+    shrink = _shrink(past, left, changed, fleet)
     if not any(rule.own_word == options.own_word and rule.trips(shrink, options) for rule in RULES):
         return Verdict(watch=Watch(past=past, settled=settled))
     since = now if watch.held_since is None else watch.held_since
@@ -118,7 +144,7 @@ def judge(
     return Verdict(
         watch=Watch(past=past, lacks=lacks, held_since=since, settled=settled),
         kept=kept,
-        revived={} if watch.held_since is not None or options.own_word else _revived(first, services),
+        revived={} if watch.held_since is not None or options.own_word else _revived(past, believed, changed),
         holds=((_hold(shrink, since, options), 0.0 if soonest == inf else soonest + options.hold - lived),),
     )
 
@@ -130,21 +156,15 @@ def _earliest(lack: Lack, believed: float) -> float:
     return min((at for at in lack.since if at > believed), default=inf)
 
 
-def _first(past: Past) -> Mapping[str, Service | None]:
-    """Give the services whose numbers changed in the window as they were when it began."""
-    first: dict[str, Service | None] = {}
-    for _, before in reversed(past):
-        first.update(before)
-    return first
-
-
-def _revived(first: Mapping[str, Service | None], services: tuple[Services, Services]) -> Services:
+def _revived(past: Window, believed: Services, changed: Mapping[str, Change]) -> dict[str, Service]:
     """Give the services that the window took away before it was seen how many go."""
-    believed, candidate = services
     return {
         name: one
-        for name, one in first.items()
-        if one is not None and one.instances and not _size(believed, name) and not _size(candidate, name)
+        for name, one in past.first.items()
+        if one is not None
+        and one.instances
+        and not size(believed.get(name))
+        and not (name in changed and changed[name].after)
     }
 
 
@@ -167,37 +187,28 @@ def _not_believed(lack: Lack, believed: float) -> tuple[Instance, ...]:
     return tuple(one for one, at in zip(lack.gone, lack.since, strict=True) if at > believed)
 
 
-def _left(change: Change, lack: Lack | None, kept: tuple[Instance, ...]) -> tuple[int, int]:
-    """Give how many instances of a service are still believed, and how many the candidate has."""
-    return change.before - (len(lack.gone) - len(kept) if lack else 0), change.after
+def _left(change: Change, lack: Lack | None, kept: tuple[Instance, ...]) -> int:
+    """Give how many instances of a service are still believed."""
+    return change.before - (len(lack.gone) - len(kept) if lack else 0)
 
 
-def _shrink(
-    first: Mapping[str, Service | None],
-    changed: Mapping[str, tuple[int, int]],
-    services: tuple[Services, Services],
-) -> Shrink:
+def _shrink(past: Window, left: Mapping[str, int], changed: Mapping[str, Change], fleet: Fleet) -> Shrink:
     """Compare what the candidate has with what there was when the window began."""
-    believed, candidate = services
-    had = {name: count for name, (count, _) in changed.items()}
-    had.update({name: len(one.instances) if one else 0 for name, one in first.items()})
-    has = {name: changed[name][1] if name in changed else _size(believed, name) for name in had}
-    lost_services = sum(had[name] > 0 and not has[name] for name in had)
-    lost_endpoints = sum(max(0, had[name] - has[name]) for name in had)
-    if not lost_services and lost_endpoints < ENDPOINTS_FLOOR:
-        return Shrink(lost_services=lost_services, lost_endpoints=lost_endpoints)
-    sizes = {name: len(one.instances) for name, one in believed.items()} | had
+    sums = past.sums
+    for name, change in changed.items():
+        had, believed = past.had(name), change.before
+        if had is None:
+            had = left[name]
+        else:
+            sums = sums.plus(had, believed, believed, times=-1)
+        sums = sums.plus(had, believed, change.after)
     return Shrink(
-        services=sum(map(bool, sizes.values())),
-        lost_services=lost_services,
-        endpoints=sum(sizes.values()),
-        lost_endpoints=lost_endpoints,
-        left=sum(bool(one.instances) for one in candidate.values()),
+        services=fleet.services + sums.more_services,
+        lost_services=sums.lost_services,
+        endpoints=fleet.endpoints + sums.more_endpoints,
+        lost_endpoints=sums.lost_endpoints,
+        left=fleet.services + sum((one.after > 0) - (one.before > 0) for one in changed.values()),
     )
-
-
-def _size(services: Services, name: str) -> int:
-    return len(services[name].instances) if name in services else 0
 
 
 def _hold(shrink: Shrink, since: float, options: GuardOptions) -> Hold:

@@ -8,7 +8,7 @@ from xds_server.guard.options import GuardOptions
 
 # Below these a small fleet goes about its business: one of two services may leave, a group of nine may end.
 _SERVICES_FLOOR: Final = 5
-ENDPOINTS_FLOOR: Final = 10
+_ENDPOINTS_FLOOR: Final = 10
 # A source that has no service left at all is doubted sooner.
 _EVERYTHING_FLOOR: Final = 3
 
@@ -17,11 +17,11 @@ _EVERYTHING_FLOOR: Final = 3
 class Shrink:
     """How much is gone since the window began: services that had instances, and net instances."""
 
+    services: int
     lost_services: int
+    endpoints: int
     lost_endpoints: int
-    services: int = 0
-    endpoints: int = 0
-    left: int = 1
+    left: int
     """The services with instances that the candidate has."""
 
 
@@ -49,7 +49,7 @@ RULES: Final = (
     # Many instances are gone, be it of one service. Counted net: a rolling update replaces every one of them.
     Rule(
         lambda shrink, options: (
-            shrink.lost_endpoints >= ENDPOINTS_FLOOR
+            shrink.lost_endpoints >= _ENDPOINTS_FLOOR
             and 100 * shrink.lost_endpoints > options.lost_endpoints * shrink.endpoints
         )
     ),

@@ -9,7 +9,7 @@ from xds_server.files.last_good import codec
 from xds_server.files.last_good.envelope import RefusedError
 from xds_server.files.last_good.schema import descriptor, message_class
 from xds_server.model.catalog import Catalog, Service, is_service_name
-from xds_server.model.table import Table
+from xds_server.model.table import Table, differing
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Withheld
 from xds_server.runtime.control import Kept
@@ -47,7 +47,8 @@ class Encoder:
     """Makes the bytes; remembers those of each service, as one that stays the same object stays so."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Service, bytes]] = {}
+        self._services = _NO_SERVICES
+        self._known: dict[str, bytes] = {}
 
     def encode(self, state: LastGood) -> bytes:
         """Give the bytes of a state.
@@ -55,9 +56,11 @@ class Encoder:
         Those of the services follow all else: a message that is there twice is merged, says the encoding.
         """
         catalog = state.catalog
-        self._known = {
-            name: (service, self._service(name, service)) for name, service in catalog.services.items()
-        }
+        for name in differing(self._services, catalog.services):
+            self._known.pop(name, None)
+            if (service := catalog.services.get(name)) is not None:
+                self._known[name] = _service(name, service)
+        self._services = catalog.services
         rest = codec.to_message(
             LastGood(
                 catalog=replace(catalog, services=_NO_SERVICES),
@@ -65,15 +68,13 @@ class Encoder:
                 pinned=state.pinned,
             )
         )
-        services = b"".join(data for _, data in self._known.values())
+        services = b"".join(map(self._known.__getitem__, catalog.services))
         return rest.SerializeToString() + _delimited(_CATALOG, services)
 
-    def _service(self, name: str, service: Service) -> bytes:
-        held = self._known.get(name)
-        if held is not None and held[0] is service:
-            return held[1]
-        entry = _ENTRY(key=name, value=codec.of_class(Service).encode(service))
-        return _delimited(_SERVICES, entry.SerializeToString())
+
+def _service(name: str, service: Service) -> bytes:
+    entry = _ENTRY(key=name, value=codec.of_class(Service).encode(service))
+    return _delimited(_SERVICES, entry.SerializeToString())
 
 
 def decode(body: bytes) -> LastGood:

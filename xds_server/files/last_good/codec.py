@@ -15,7 +15,7 @@ One walker over the type hints takes the place of two functions for each class. 
 | Table[T]             | the same, in sorted order                                                    |
 
 A field that has its default is not written. One that is None where that is not its default is named in the
-field `none` of its message.
+field `none` of its message, one that is empty where that is not its default in the field `empty`.
 """
 
 import types
@@ -41,6 +41,7 @@ Plain: TypeAlias = Any
 
 _INT64: Final = 2**63
 _UNSET: Final = object()
+_SAID_APART: Final[dict[str, Any]] = {"none": None, "empty": ()}
 # What a newer version may have that this one does not know, and that can be missed.
 _MAY_BE_MISSED: Final = (Problem, Override)
 
@@ -111,6 +112,8 @@ def _made_for(kind: Any) -> Codec:
                 continue
             if held is None:
                 plain.setdefault("none", []).append(name)
+            elif default is None and held == ():
+                plain.setdefault("empty", []).append(name)
             else:
                 plain[name] = make(held)
         return plain
@@ -119,8 +122,8 @@ def _made_for(kind: Any) -> Codec:
         found = empty.copy()
         for field, held in message.ListFields():
             name = field.name
-            if name == "none":
-                found.update(dict.fromkeys(held))
+            if name in _SAID_APART:
+                found.update(dict.fromkeys(held, _SAID_APART[name]))
             else:
                 make = decoders[name]
                 found[name] = held if make is _as_it_is else make(held)
