@@ -24,6 +24,7 @@ class Event(StrEnum):
     SERVER_STARTED = "server.started"
     SERVER_STOPPING = "server.stopping"
     SERVER_STOPPED = "server.stopped"
+    WORKER_LISTENING = "worker.listening"
     TASK_FAILED = "task.failed"
     LOOP_BLOCKED = "loop.blocked"
     LOOP_UNBLOCKED = "loop.unblocked"
@@ -197,6 +198,9 @@ CERTIFICATE_EXPIRY: Final = Gauge(
     "When a served certificate expires, as a Unix time.",
     ["secret"],
     registry=REGISTRY,
+)
+WORKERS: Final = Gauge(
+    "xds_workers", "Worker processes that listen; 0 where the server needs none.", registry=REGISTRY
 )
 TASK_FAILURES: Final = Counter(
     "xds_task_failures", "Failures of parts of the server, each started again.", ["task"], registry=REGISTRY

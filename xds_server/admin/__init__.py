@@ -3,6 +3,6 @@
 from xds_server.admin.access import Access
 from xds_server.admin.http import AdminServer, application
 from xds_server.admin.socket import SocketError
-from xds_server.admin.state import Sources
+from xds_server.admin.state import Sources, WorkerState
 
-__all__ = ["Access", "AdminServer", "SocketError", "Sources", "application"]
+__all__ = ["Access", "AdminServer", "SocketError", "Sources", "WorkerState", "application"]

@@ -67,8 +67,9 @@ async def _healthz(_request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    ready = request.app[_PIPELINE].ready
-    text = request.app[_SOURCES].readiness(
+    sources = request.app[_SOURCES]
+    ready = request.app[_PIPELINE].ready and sources.reachable
+    text = sources.readiness(
         ready=ready, verbose="verbose" in request.query, operator=request.app[_CONTROL].standings
     )
     return web.Response(status=200 if ready else 503, text=text)
@@ -76,7 +77,9 @@ async def _readyz(request: web.Request) -> web.Response:
 
 async def _state(request: web.Request) -> web.Response:
     control = request.app[_CONTROL]
-    shown = request.app[_SOURCES].view(ready=request.app[_PIPELINE].ready, operator=control.standings)
+    sources = request.app[_SOURCES]
+    ready = request.app[_PIPELINE].ready and sources.reachable
+    shown = sources.view(ready=ready, operator=control.standings)
     return web.json_response({**shown, "operator": control.view()})
 
 
@@ -85,7 +88,7 @@ async def _metrics(request: web.Request) -> web.Response:
     for code in Code:
         telemetry.PROBLEMS.labels(code).set(counts[code])
     request.app[_SOURCES].measure(request.app[_CONTROL].standings)
-    body = generate_latest(telemetry.REGISTRY)
+    body = generate_latest(request.app[_SOURCES].registry.value or telemetry.REGISTRY)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

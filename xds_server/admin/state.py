@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from prometheus_client import CollectorRegistry
+
 from xds_server import telemetry
 from xds_server.model.catalog import Catalog
 from xds_server.model.hold import Hold
@@ -17,6 +19,16 @@ _SHOWN: Final = 100
 """How many holds are listed; all are counted."""
 
 _NOT_READY: Final = "not ready: the catalog was not read yet"
+_NO_WORKER: Final = "not ready: no worker process listens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerState:
+    """One worker process: its number, its process id (None while it is gone), and its open streams."""
+
+    worker: int
+    pid: int | None
+    streams: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +45,20 @@ class Sources:
     """What is kept on disk; nothing without a `state_dir`."""
     holders: list[Callable[[], tuple[Hold, ...]]] = field(default_factory=list)
     """Who tells what is held back."""
+    workers: Latest[tuple[WorkerState, ...]] = field(default_factory=Latest)
+    """The processes that serve the streams; nothing where this one does."""
+    registry: Latest[CollectorRegistry] = field(default_factory=Latest)
+    """What `/metrics` shows in place of this process's own metrics, if there is more."""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether anybody listens on the xDS port."""
+        return not self.workers.value or any(one.pid is not None for one in self.workers.value)
 
     def readiness(self, *, ready: bool, verbose: bool, operator: tuple[Standing, ...] = ()) -> str:
         """Give the text of `/readyz`, one line, and with `verbose` one more for each source."""
         standings = self._all(operator)
-        first = "ready" if ready else _NOT_READY
+        first = "ready" if ready else (_NOT_READY if self.reachable else _NO_WORKER)
         if verbose:
             held = (f"{one.id}: {one.sentence}" for one in self.holds[:_SHOWN])
             return "".join(f"{line}\n" for line in (first, *(_named(one) for one in standings), *held))
@@ -52,6 +73,7 @@ class Sources:
             "services": self._services(),
             "sources": [asdict(one) for one in self._all(operator)],
             **({"last_good": asdict(self.last_good.value)} if self.last_good.value else {}),
+            **({"workers": [asdict(one) for one in self.workers.value]} if self.workers.value else {}),
             "held": len(self.holds),
             "holds": [{"id": one.id, **asdict(one)} for one in self.holds[:_SHOWN]],
         }

@@ -1,14 +1,26 @@
 """The last good state on disk put together: what is loaded, who goes on with it, and what is kept."""
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Protocol
 
 from xds_server.admin import Sources
 from xds_server.files.last_good import Keeper, KeepOptions, LastGood, Served, SourceId
 from xds_server.model.catalog import Catalog
+from xds_server.model.withheld import Withheld
 from xds_server.runtime.control import Control
 from xds_server.runtime.latest import Latest
-from xds_server.runtime.pipeline import Pipeline
 from xds_server.settings import Settings
+
+
+class Clients(Protocol):
+    """Who knows what clients refused: the pipeline that serves them, or the workers together."""
+
+    def withheld(self) -> tuple[Withheld, ...]:
+        """Give it."""
+
+    def restore(self, withheld: Iterable[Withheld]) -> None:
+        """Take over what a server before this one knew."""
 
 
 class LastGoodState:
@@ -36,18 +48,18 @@ class LastGoodState:
         if self._keeper is not None:
             self._loaded = await self._keeper.load()
 
-    def resume(self, pipeline: Pipeline, control: Control, out: Latest[Catalog]) -> None:
+    def resume(self, clients: Clients, control: Control, out: Latest[Catalog]) -> None:
         """Go on where the server before this one was: what clients refused, and what an operator froze.
 
         `out` is what the guards let through.
         """
         if self._loaded is not None:
-            pipeline.restore(self._loaded.withheld)
+            clients.restore(self._loaded.withheld)
             if self._loaded.pinned is not None:
                 control.restore(self._loaded.pinned, self._loaded.catalog, self._settings.policy)
         self._served = Served(
             source=self._sources.catalog,
-            state=partial(_state, pipeline, control, out),
+            state=partial(_state, clients, control, out),
             cells=(out, control.pinned),
         )
 
@@ -79,10 +91,10 @@ def _source(settings: Settings) -> SourceId:
     )
 
 
-def _state(pipeline: Pipeline, control: Control, out: Latest[Catalog]) -> LastGood | None:
+def _state(clients: Clients, control: Control, out: Latest[Catalog]) -> LastGood | None:
     """Give what is served: an operator's choice, or what the guards believe; None while there is nothing."""
     for pinned in control.pinned.value or ():
-        return LastGood(catalog=pinned.past.catalog, withheld=pipeline.withheld(), pinned=pinned.kept)
+        return LastGood(catalog=pinned.past.catalog, withheld=clients.withheld(), pinned=pinned.kept)
     if out.value is None:
         return None
-    return LastGood(catalog=out.value, withheld=pipeline.withheld())
+    return LastGood(catalog=out.value, withheld=clients.withheld())

@@ -2,29 +2,29 @@
 
 source --Latest[Catalog]--> guards --Latest[Catalog]--> pipeline --Latest[Snapshot]--> streams --> Envoys
                                                            ^ Latest[Policy], Latest[Secrets]
+
+With `workers` the last two stages are done by processes of their own, each of which is sent what is before.
 """
 
 import asyncio
 import contextlib
-import logging
 import signal
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from xds_server import __version__, telemetry
 from xds_server.admin import AdminServer, Sources
 from xds_server.app import consul
 from xds_server.app.admin import admin_server, open_socket
 from xds_server.app.descriptors import Descriptors, raise_limit
-from xds_server.app.hangup import each, hangups
 from xds_server.app.last_good import LastGoodState
+from xds_server.app.reload import Loader, follow
 from xds_server.consul.errors import ConsulError
-from xds_server.files import CatalogFileError, CatalogFileSource, SecretsSource, file_changes, read_catalog
-from xds_server.model.policy import Policy
+from xds_server.files import CatalogFileError, CatalogFileSource, SecretsSource
 from xds_server.model.secret import Secrets
 from xds_server.model.standing import Standing, State
 from xds_server.preflight import EnvoyCheck
@@ -40,7 +40,7 @@ from xds_server.runtime.pipeline import Pipeline
 from xds_server.runtime.supervise import report_unawaited, supervise
 from xds_server.runtime.truth import TruthMonitor
 from xds_server.runtime.vetting import Judge, Preflight
-from xds_server.settings import ServerSettings, ServerTls, Settings, SettingsError, XdsSettings
+from xds_server.settings import ServerSettings, ServerTls, Settings, XdsSettings
 from xds_server.telemetry import Event, log
 from xds_server.transport import (
     Caps,
@@ -54,7 +54,21 @@ from xds_server.transport import (
 
 _GRACE: Final = 2.0
 
-Loader = Callable[[], Settings]
+
+class Front(Protocol):
+    """Who serves the streams: this process (`XdsServer`), or workers of it (`Crew`)."""
+
+    async def start(self) -> int:
+        """Bind and serve; give the port. Raises PortTakenError and OSError."""
+
+    async def run(self) -> None:
+        """Serve for ever."""
+
+    async def drain(self) -> None:
+        """Refuse new streams, and end the open ones."""
+
+    async def stop(self, grace: float) -> None:
+        """Be gone within so many seconds."""
 
 
 class StartError(Exception):
@@ -85,7 +99,7 @@ async def serve(settings: Settings, reload: Loader) -> None:
         "pipeline": pipeline.run,
         "catalog": _catalog_source(settings, sources, fleet.interest),
         "secrets": partial(secret_files.run, secrets),
-        "settings": partial(_follow_settings, settings, policy, secret_files, reload),
+        "settings": partial(follow, settings, policy, secret_files, reload),
         "descriptors": Descriptors(raise_limit()).run,
     }
     truth = TruthMonitor(fleet, lambda: pipeline.behind)
@@ -93,13 +107,33 @@ async def serve(settings: Settings, reload: Loader) -> None:
     parts |= {"loop lag": LoopLag().run, "collections": Collections().run, "truth": truth.run}
     report_unawaited(asyncio.get_running_loop())
     control = Control(pipeline, guarding)
-    last_good.resume(pipeline, control, believed)
+    loads = Loads()
+    xds: Front
+    if settings.workers == 1:
+        xds = XdsServer(pipeline, fleet, loads, _options(settings))
+        last_good.resume(pipeline, control, believed)
+    else:
+        # Who needs none starts sooner without it.
+        from xds_server.app.workers.crew import Crew, Parent  # noqa: PLC0415
+
+        parent = Parent(
+            sources=sources,
+            policy=policy,
+            secrets=secrets,
+            control=control,
+            interest=fleet.interest,
+            loads=loads,
+        )
+        xds = crew = Crew(settings, _options(settings), parent)
+        pipeline.others.append(crew.problems)
+        guarding.add(crew)
+        last_good.resume(crew, control, believed)
     if last_good.is_wanted:
         parts["last good"] = last_good.run
-    servers = _servers(settings, pipeline, sources, fleet, control)
-    async with servers as (xds, port), asyncio.TaskGroup() as tasks:
+    parts["xds"] = xds.run
+    admin = admin_server(pipeline, loads, sources, control, settings.admin)
+    async with _listening(settings, xds, admin) as port, asyncio.TaskGroup() as tasks:
         itself = tasks.create_task(consul.stay_registered(settings, sources, port))
-        parts["xds"] = xds.run
         running = [tasks.create_task(supervise(name, run)) for name, run in parts.items()]
         await _told_to_stop()
         log(Event.SERVER_STOPPING)
@@ -130,9 +164,10 @@ def _catalog_source(
     try:
         if settings.catalog_file is not None:
             # Later a bad file leaves the last good catalog in force; at the start there is none.
-            read_catalog(settings.catalog_file)
+            file = CatalogFileSource(settings.catalog_file)
+            file.begin()
             sources.standings.publish((_standing_of_file(settings.catalog_file),))
-            return partial(CatalogFileSource(settings.catalog_file).run, sources.catalog)
+            return partial(file.run, sources.catalog)
         return consul.catalog_source(settings, sources, interest)
     except (ConsulError, CatalogFileError) as error:
         raise StartError(str(error)) from None
@@ -143,71 +178,26 @@ def _standing_of_file(file: Path) -> Standing:
     return Standing(source=f"file {file}", state=State.LIVE, reason="", since=time.time())
 
 
-async def _follow_settings(
-    settings: Settings, policy: Latest[Policy], secrets: SecretsSource, reload: Loader
-) -> None:
-    """Take over a changed settings file: validate, then swap; a bad one leaves the old in force."""
-    file = settings.file
-
-    async def take() -> None:
-        fresh = None if file is None else await asyncio.to_thread(_reload, reload, file)
-        if fresh is not None:
-            log(Event.SETTINGS_RELOADED, file=file, needs_restart=_needs_restart(settings, fresh))
-            secrets.use(fresh.secret_files)
-            policy.publish(fresh.policy)
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(each(hangups(), take))
-        if file is not None:
-            tasks.create_task(each(file_changes([file]), take))
-
-
-def _reload(reload: Loader, file: Path) -> Settings | None:
-    """Read the settings again; None, and a line in the log, where they are refused."""
-    try:
-        if not file.stat().st_size:
-            # An empty file is right at the start; here it is a file that somebody is about to write.
-            raise SettingsError((f"{file}: it is empty; the settings stay as they are",))  # noqa: TRY301
-        fresh = reload()
-    except (SettingsError, OSError) as error:
-        telemetry.SETTINGS_RELOADS.labels("refused").inc()
-        log(Event.SETTINGS_REFUSED, logging.ERROR, error=error)
-        return None
-    telemetry.SETTINGS_RELOADS.labels("taken").inc()
-    return fresh
-
-
-def _needs_restart(old: Settings, new: Settings) -> str:
-    """Name the settings that differ and take effect at the next start only."""
-    fixed = (
-        "consul",
-        "catalog_file",
-        "state_dir",
-        "state_max_age",
-        "xds",
-        "admin",
-        "log",
-        "preflight",
-        "envoy",
-        "guards",
-        "pace",
-    )
-    changed = [name for name in fixed if getattr(old, name) != getattr(new, name)]
-    if old.policy.hidden_services != new.policy.hidden_services:
-        changed.append("hidden_services")
-    return ", ".join(changed)
-
-
 # --- servers -------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def _servers(
-    settings: Settings, pipeline: Pipeline, sources: Sources, fleet: Fleet, control: Control
-) -> AsyncIterator[tuple[XdsServer, int]]:
-    """Listen on both ports for as long as the context is open; give the xDS server and its port."""
+async def _listening(settings: Settings, xds: Front, admin: AdminServer) -> AsyncIterator[int]:
+    """Listen on both ports for as long as the context is open; give that of xDS."""
+    try:
+        admin_port = await _start_admin(admin, settings.admin)
+        await open_socket(admin, settings.admin, admin_port)
+        xds_port = await _start_xds(xds, settings.xds)
+        log(Event.SERVER_STARTED, version=__version__, xds_port=xds_port, admin_port=admin_port)
+        yield xds_port
+    finally:
+        await xds.stop(_GRACE)
+        await admin.stop()
+
+
+def _options(settings: Settings) -> XdsServerOptions:
     tls = settings.xds.tls
-    options = XdsServerOptions(
+    return XdsServerOptions(
         host=settings.xds.host,
         port=settings.xds.port,
         tls=_tls_files(tls) if tls else None,
@@ -218,18 +208,6 @@ async def _servers(
         ),
         drain=settings.xds.drain_time,
     )
-    loads = Loads()
-    admin = admin_server(pipeline, loads, sources, control, settings.admin)
-    xds = XdsServer(pipeline, fleet, loads, options)
-    try:
-        admin_port = await _start_admin(admin, settings.admin)
-        await open_socket(admin, settings.admin, admin_port)
-        xds_port = await _start_xds(xds, settings.xds)
-        log(Event.SERVER_STARTED, version=__version__, xds_port=xds_port, admin_port=admin_port)
-        yield xds, xds_port
-    finally:
-        await xds.stop(_GRACE)
-        await admin.stop()
 
 
 def _limits(xds: XdsSettings) -> StreamLimits:
@@ -241,11 +219,13 @@ def _limits(xds: XdsSettings) -> StreamLimits:
     return StreamLimits(caps=caps, match_node_id=xds.match_node_id)
 
 
-async def _start_xds(server: XdsServer, settings: ServerSettings) -> int:
+async def _start_xds(server: Front, settings: ServerSettings) -> int:
     try:
         return await server.start()
     except PortTakenError:
         raise StartError(_taken("xDS", settings, "--listen")) from None
+    except ChildProcessError as error:
+        raise StartError(f"a worker cannot start: its {error}") from None
     except OSError as error:
         raise StartError(f"the TLS files of xds.tls cannot be read: {error}") from None
 

@@ -18,13 +18,14 @@ from xds_server.cli.options import EXIT_FOUND, fail, load_settings, read_setting
 )
 @click.option("--catalog", metavar="FILE", help="Read the catalog from a YAML file instead of Consul.")
 @click.option("--state-dir", metavar="DIR", help="Keep the last good catalog here [default: off].")
+@click.option("--workers", metavar="N", help="Processes that serve the streams [default: 1].")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 @click.option("--log-form", type=click.Choice(["auto", "text", "json"]), help="[default: auto]")
 def serve(*, config: str | None, **flags: str | None) -> None:
     """Serve the catalog to Envoy over ADS.
 
     Without any option it finds Consul where Consul's own tools do, and gives every Envoy one HTTP listener on
-    port 10000 with a virtual host for each service. SIGTERM or Ctrl-C ends it.
+    port 10000 that leads to each service. SIGTERM or Ctrl-C ends it.
 
     \b
     Examples:

@@ -45,7 +45,7 @@ class Voice:
 
 def _places(plan: Plan) -> Iterator[tuple[str, str]]:
     options = plan.options
-    yield "Envoy", f"{LOOPBACK}:{options.port}, one virtual host per service"
+    yield "Envoy", f"{LOOPBACK}:{options.port}, which leads to every service"
     yield "Envoy admin", f"http://{LOOPBACK}:{options.envoy_admin_port}"
     if plan.consul:
         yield "Consul", f"{plan.consul_url}/ui"

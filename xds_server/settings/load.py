@@ -21,7 +21,7 @@ from xds_server.settings.listeners import listeners
 from xds_server.settings.pace import pace
 from xds_server.settings.registrations import registrations
 from xds_server.settings.secret_files import Secrets
-from xds_server.settings.servers import admin_settings, xds_settings
+from xds_server.settings.servers import admin_settings, workers, xds_settings
 from xds_server.settings.service_policies import service_policies, service_policy, stated_fields
 from xds_server.settings.shape import EndpointsShape, FileShape
 from xds_server.settings.show import leaves, show
@@ -35,9 +35,9 @@ _LIMIT: Final = 1024 * 1024
 def load(*, flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None) -> Settings:
     """Give the settings: flags over XDS_* over CONSUL_* over `file` (else XDS_CONFIG) over the defaults.
 
-    `flags` has the keys `listen`, `admin`, `catalog`, `state_dir`, `consul`, `log_level` and `log_form`, None
-    for a flag that was not given. Reads nothing but the settings file. Raises `SettingsError` with all
-    that is wrong in the file's form, or, where that is right, with all that is wrong in its meaning.
+    `flags` has the keys `listen`, `admin`, `catalog`, `state_dir`, `workers`, `consul`, `log_level` and
+    `log_form`, None for a flag that was not given. Reads nothing but the settings file. Raises
+    `SettingsError` with all that is wrong in the file's form, or, where that is right, in its meaning.
     """
     file = file or (Path(environ["XDS_CONFIG"]) if environ.get("XDS_CONFIG") else None)
     document = _read(file)
@@ -66,6 +66,7 @@ def _settings(shape: FileShape, sources: Sources, file: Path | None) -> Settings
         consul=consul_settings(shape.consul, sources),
         catalog_file=None if isinstance(catalog, UnsetType) else sources.path("catalog", catalog),
         xds=xds_settings(shape.xds, sources),
+        workers=workers(shape.workers, sources),
         admin=admin_settings(shape.admin, sources),
         log=log_settings(shape.log, sources),
         secret_files=secrets.files(),

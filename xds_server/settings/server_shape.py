@@ -6,6 +6,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from xds_server.settings.service_shape import Age, Pause, Text, about
 
+MOST_WORKERS: Final = 64
+"""More processes than this serve nobody better: each holds all that is served."""
+
 _SIZE_PATTERN: Final = r"^[1-9][0-9]{0,9}(KiB|MiB)$"
 Size: TypeAlias = Annotated[
     str, Meta(pattern=_SIZE_PATTERN, extra={"expected": "a size such as 512KiB or 16MiB"})

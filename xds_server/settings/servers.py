@@ -9,7 +9,7 @@ from msgspec import UnsetType
 from xds_server.reading import quoted
 from xds_server.settings.addresses import AddressError, host_and_port
 from xds_server.settings.admin_socket import AUTO, LONGEST_PATH, OFF
-from xds_server.settings.server_shape import AdminShape, ServerTlsShape, XdsShape, XdsTlsShape
+from xds_server.settings.server_shape import MOST_WORKERS, AdminShape, ServerTlsShape, XdsShape, XdsTlsShape
 from xds_server.settings.sources import Sources
 from xds_server.settings.values import AdminSettings, ServerTls, XdsSettings
 
@@ -51,6 +51,17 @@ def xds_settings(shape: XdsShape, sources: Sources) -> XdsSettings:
         drain_time=shape.drain_time,
         max_request_size=_size(shape.max_request_size, sources, "xds.max_request_size"),
     )
+
+
+def workers(from_file: int, sources: Sources) -> int:
+    """Lay flag and environment over the file's `workers`."""
+    text = sources.text("workers")
+    if text is None:
+        return from_file
+    if text not in map(str, range(1, MOST_WORKERS + 1)):
+        sources.note("workers", f"{quoted(text)} is not a number from 1 to {MOST_WORKERS}")
+        return 1
+    return int(text)
 
 
 def _address(shape: XdsShape | AdminShape, sources: Sources, key: str) -> tuple[str, int]:

@@ -61,6 +61,7 @@ def show(settings: Settings) -> dict[str, Any]:
             "state_dir": settings.state_dir,
             "state_max_age": settings.state_max_age,
             "xds": _xds(settings.xds),
+            "workers": settings.workers,
             "admin": {**_server(settings.admin), **_named(settings.admin, "socket", "token_file")},
             "log": {"level": settings.log.level, "form": settings.log.form},
             "defaults": _service(policy.defaults),

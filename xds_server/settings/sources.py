@@ -11,6 +11,7 @@ FLAGS: Final = {
     "admin": "admin.address",
     "catalog": "catalog",
     "state_dir": "state_dir",
+    "workers": "workers",
     "consul": "consul.address",
     "log_level": "log.level",
     "log_form": "log.form",
@@ -20,6 +21,7 @@ XDS_ENVIRONMENT: Final = {
     "XDS_ADMIN": "admin.address",
     "XDS_CATALOG": "catalog",
     "XDS_STATE_DIR": "state_dir",
+    "XDS_WORKERS": "workers",
     "XDS_LOG_LEVEL": "log.level",
     "XDS_LOG_FORM": "log.form",
 }

@@ -166,6 +166,7 @@ ADMIN_DEFAULT: Final = AdminSettings(host="127.0.0.1", port=18001)
 class Settings:
     """Everything the operator decided. With `catalog_file` the catalog comes from there, not from Consul.
 
+    With more than one of `workers` the streams are served by so many processes of their own.
     The last good state is kept in `state_dir`, and is used for `state_max_age` seconds.
     `preflight` says what becomes of what the Envoy binary `envoy` would not load.
 
@@ -176,6 +177,7 @@ class Settings:
     consul: ConsulSettings = ConsulSettings()
     catalog_file: Path | None = None
     xds: XdsSettings = XDS_DEFAULT
+    workers: int = 1
     admin: AdminSettings = ADMIN_DEFAULT
     log: LogSettings = LogSettings()
     secret_files: tuple[SecretFiles, ...] = ()
