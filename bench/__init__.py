@@ -1,1 +1,1 @@
-"""Measurements, run by hand: `python -m bench.<name>` from the root of the checkout."""
+"""The benchmark (`python -m bench`, docs/performance.md), and single measurements beside it."""

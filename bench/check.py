@@ -8,17 +8,18 @@ catalog as a whole, translated and built with the checks and without them, and b
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import process_time
 from typing import Final
 from unittest.mock import patch
 
 import click
 
-from bench.catalogs import with_service
 from xds_server.model.catalog import Catalog, Check, Instance, Service, Status
 from xds_server.model.policy import Policy
 from xds_server.model.proxy import Group
 from xds_server.model.secret import Secrets
+from xds_server.model.table import Table
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.snapshot.check import Checked, check, endpoints, fields, routes
@@ -66,7 +67,7 @@ def milliseconds(work: Callable[[], object], before: Callable[[], object] = lamb
     return min(times)
 
 
-def drafts_of(found: Catalog) -> dict[TypeUrl, tuple[Draft, ...]]:
+def drafts_of(found: Catalog) -> dict[TypeUrl, Table[Draft]]:
     """Translate a catalog."""
     return dict(Translator(Group()).translate(found, Policy(), Secrets()).drafts)
 
@@ -76,7 +77,7 @@ def assignments() -> None:
     print(f"{'endpoints':>10} {'encode':>9} {'check':>9} {'again':>9} {'ratio':>6}   ms")
     for size in _SIZES:
         one = Catalog.of("dc1", [service("user", size, 1)])
-        (made,) = drafts_of(one)[TypeUrl.ENDPOINTS]
+        (made,) = drafts_of(one)[TypeUrl.ENDPOINTS].values()
         encode = milliseconds(lambda one=one: drafts_of(one))
         first = milliseconds(lambda made=made: check(made), before=forget)
         again = milliseconds(lambda made=made: check(made))
@@ -91,7 +92,7 @@ def whole(services: int, instances: int) -> None:
     for type_url, made in drafts.items():
         forget()
         started = process_time()
-        complaints = [one for draft in made for one in check(draft).complaints]
+        complaints = [one for draft in made.values() for one in check(draft).complaints]
         spent = 1000 * (process_time() - started)
         print(
             f"  {type_url.short:<24}{len(made):>7} checked in {spent:8.1f} ms, {len(complaints)} complaints"
@@ -100,7 +101,8 @@ def whole(services: int, instances: int) -> None:
     print(f"  translated and built with checks {first:8.1f} ms")
     without, _ = _built(found, checked=False)
     print(f"  translated and built without     {without:8.1f} ms")
-    changed = with_service(found, service("service-00000", instances, services + 1))
+    fresh = service("service-00000", instances, services + 1)
+    changed = replace(found, services=found.services.changed({fresh.name: fresh}))
     drafts = drafts_of(changed)
     after = milliseconds(lambda: build(drafts, (), built))
     print(f"  built again, one changed         {after:8.1f} ms")

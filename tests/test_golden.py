@@ -118,7 +118,7 @@ def test_what_is_not_written_must_be_empty(copy: tuple[Path, Rendered]) -> None:
     folder, result = copy
     (folder / "routes.yaml").unlink()
 
-    assert "service/user" in compare(folder, "routes", result.sheets["routes"])
+    assert "service-by-name" in compare(folder, "routes", result.sheets["routes"])
 
 
 def test_an_update_leaves_alone_what_is_right_already(copy: tuple[Path, Rendered]) -> None:
@@ -134,11 +134,11 @@ def test_an_update_leaves_alone_what_is_right_already(copy: tuple[Path, Rendered
     assert not (folder / "problems.yaml").exists()
 
 
-def test_envoy_refuses_a_route_to_nowhere(copy: tuple[Path, Rendered], tmp_path: Path) -> None:
-    config = json.loads(static_bootstrap(copy[1].snapshot))
+def test_envoy_refuses_a_route_to_nowhere(tmp_path: Path) -> None:
+    config = json.loads(static_bootstrap(rendered("grpc", tmp_path).snapshot))
     config["static_resources"]["clusters"].clear()
 
     answer = ask_envoy(json.dumps(config), tmp_path)
 
     assert answer.returncode != 0
-    assert "unknown cluster 'user'" in answer.stdout + answer.stderr
+    assert "unknown cluster 'greeter'" in answer.stdout + answer.stderr
