@@ -94,8 +94,8 @@ def _version(total: int) -> str:
 class Snapshot:
     """An immutable, consistent set of resources.
 
-    `sequence` orders the snapshots of one process; it never reaches a client. `replaced` is what is not as in
-    the group's own snapshot of that sequence. `made` is what the next build goes on from.
+    `sequence` orders the snapshots of one process; it shows in nonces, never in a version. `replaced` is what
+    is not as in the group's own snapshot of that sequence. `made` is what the next build goes on from.
     """
 
     sequence: int
