@@ -70,7 +70,7 @@ async def test_the_bootstrap_command_makes_what_envoy_takes(mode, tmp_path):
     config = tmp_path / "bootstrap.json"
     config.write_bytes(output)
     assert await validate(config) == ""
-    config.write_bytes(output.replace(b"xds_cluster", b"xds_closter", 1))
+    config.write_bytes(output.replace(b'"name": "xds_cluster"', b'"name": "xds_closter"', 1))
     assert await validate(config) != ""
 
 

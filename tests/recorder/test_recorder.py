@@ -142,8 +142,8 @@ async def test_what_breaks_a_rule_is_told_unless_it_is_excused(recorder, variant
             await client.subscribe(CDS).expect(CDS, "user")
             await asyncio.sleep(1.1)
             (told,) = recorder.violations()
-            assert "Cluster 1 was not answered" in told
-            assert "Cluster 1 {'user'" in recorder.transcript()
+            assert "Cluster 1.1 was not answered" in told
+            assert "Cluster 1.1 {'user'" in recorder.transcript()
             recorder.excuse("this client never answers", Rule.ANSWERED)
             assert recorder.violations() == []
 

@@ -109,9 +109,10 @@ async def test_what_is_under_way_when_it_is_frozen_is_not_published(inputs, cont
     inputs.catalog.publish(catalog(a=1, b=2))
     await begun.wait()
     control.freeze("uid 1")
-    under_way = inputs.pipeline._lines[EVERYONE].round_done
+    under_way = asyncio.create_task(inputs.pipeline._lines[EVERYONE].round_done())
+    await asyncio.sleep(0)
     go_on.set()
-    await under_way.wait()
+    await under_way
     assert inputs.pipeline.snapshot.value is before
     await settled(inputs)
     assert inputs.pipeline.snapshot.value is before

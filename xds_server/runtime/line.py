@@ -61,8 +61,7 @@ class Line:
         self.failures = 0
         """How often in a row a build failed."""
         self.retry: asyncio.TimerHandle | None = None
-        self.round_done = asyncio.Event()
-        """Set when a round of building is over, and then replaced."""
+        self._round: asyncio.Event | None = None
 
     async def build(self, inputs: Inputs, wanted: Callable[[], bool]) -> bool:
         """Build in slices and publish; tell whether the snapshot differs from the one before.
@@ -106,6 +105,11 @@ class Line:
             self.retry.cancel()
             self.retry = None
 
+    async def round_done(self) -> None:
+        """Wait until the round of building that is under way, or the next one, is over."""
+        self._round = self._round or asyncio.Event()
+        await self._round.wait()
+
     def passes(self, inputs: Inputs, known: Known) -> bool:
         """Tell whether nothing of these inputs concerns the group; what is served is of them too then."""
         if self.tried is None or not self.tried.same(self.made):
@@ -118,5 +122,6 @@ class Line:
 
     def end_round(self) -> None:
         """Wake those who wait for the inputs that were tried."""
-        done, self.round_done = self.round_done, asyncio.Event()
-        done.set()
+        if self._round is not None:
+            self._round.set()
+            self._round = None

@@ -34,9 +34,6 @@ MAX_KINDS: Final = 64
 MAX_GATEWAY_KINDS: Final = 2_048
 """How many kinds of gateways that Consul knows are served beside those."""
 
-_UNREAD_PACE: Final = Pace(quiet=0.5, at_most=2.0)
-"""How often the group of everyone is built while nobody is of it."""
-
 _UNREAD_WAITS: Final = 0.01
 """Seconds for which the streams have the event loop after a change, before groups without one are built."""
 
@@ -184,7 +181,7 @@ class Pipeline:
         line = self._lines[proxy.group]
         while (inputs := self._inputs()) is not None and not inputs.same(line.tried):
             self._changed.set()
-            await line.round_done.wait()
+            await line.round_done()
         return await line.kinds[proxy.agent].snapshots.get()
 
     def withheld(self) -> tuple[Withheld, ...]:
@@ -285,7 +282,7 @@ class Pipeline:
             self._unread.set()
 
     async def _build_unread(self) -> None:
-        async for _ in bursts(self._unread, _UNREAD_PACE):
+        async for _ in bursts(self._unread, self._pace):
             await asyncio.sleep(_UNREAD_WAITS)
             everyone = self._lines[EVERYONE]
             if not everyone.streams.total():
@@ -296,7 +293,9 @@ class Pipeline:
             inputs = self._inputs()
             known = None if inputs is None else await self._known(inputs)
             for line in lines:
-                if inputs is None or known is None or not line.passes(inputs, known):
+                if inputs is not None and inputs.same(line.tried):
+                    line.end_round()
+                elif inputs is None or known is None or not line.passes(inputs, known):
                     await self._build_line(line)
 
     async def _known(self, inputs: Inputs) -> Known | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from xds_server.model.problem import Code, Problem
 from xds_server.model.steps import Steps, finish
@@ -128,10 +129,19 @@ def _encode(
 def _encoded(draft: Draft | None, old: Resource | None, bad: dict[Key, str]) -> Resource | None:
     if draft is None or (old is not None and _unchanged(old, draft)):
         return None if draft is None else old
+    if (known := _GOOD.get(draft)) is not None:
+        return known
     checked = check(draft, None if old is None else old.packed)
+    made = Resource.of(checked.draft or draft, draft.packed, checked.complaints, checked.claims)
     if checked.draft is None:
         bad[draft.type, draft.name] = " ".join(checked.complaints)
-    return Resource.of(checked.draft or draft, draft.packed, checked.complaints, checked.claims)
+    elif not checked.complaints:
+        _GOOD[draft] = made
+    return made
+
+
+_GOOD: Final[WeakKeyDictionary[Draft, Resource]] = WeakKeyDictionary()
+"""What was made of drafts that break no rule: groups share many of them."""
 
 
 def _unchanged(old: Resource, draft: Draft) -> bool:

@@ -7,7 +7,7 @@ from operator import is_
 from typing import Any, TypeAlias, TypeVar
 
 from xds_server.model.problem import Code, Problem
-from xds_server.translate.packing import Draft
+from xds_server.translate.packing import Draft, shared
 
 T = TypeVar("T")
 Key: TypeAlias = tuple[str, ...]
@@ -70,7 +70,7 @@ class Memory:
 
     def part(self, key: Key, make: Callable[..., Part], *inputs: Any) -> Part:
         """Make one part, or hand out the remembered one; on a bug in it, keep the last that worked."""
-        part, failed = self.guarded(key, make, *inputs)
+        part, failed = self.guarded(key, _sharing, make, *inputs)
         if failed is None:
             return part or ((), ())
         return (part[0] if part else ()), (failed,)
@@ -93,6 +93,11 @@ class Memory:
             kept = known[0]
         self._new[kind][name] = (kept,)
         return kept
+
+
+def _sharing(make: Callable[..., Part], *inputs: Any) -> Part:
+    drafts, problems = make(*inputs)
+    return tuple(map(shared, drafts)), problems
 
 
 def _rest(key: Key) -> str | Key:

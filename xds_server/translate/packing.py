@@ -7,6 +7,7 @@ and so does every level inside; hence this module, and a test that forbids `.Pac
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
+from weakref import WeakValueDictionary
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
@@ -30,7 +31,7 @@ class Reference:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Draft:
     """An Envoy resource as bytes, not yet versioned: `packed` is a serialised `google.protobuf.Any`.
 
@@ -46,6 +47,20 @@ class Draft:
     references: tuple[Reference, ...] = ()
     on_demand: bool = False
     ttl: float | None = None
+
+
+def shared(made: Draft) -> Draft:
+    """Give the draft of the same content that there is already, or this one.
+
+    Groups of proxies differ in little: most of their clusters and assignments are the same, byte for byte.
+    """
+    known = _SHARED.setdefault((made.type, made.name, made.packed, made.on_demand, made.ttl), made)
+    return known if known.references == made.references else made
+
+
+_SHARED: Final[WeakValueDictionary[tuple[TypeUrl, str, bytes, bool, float | None], Draft]] = (
+    WeakValueDictionary()
+)
 
 
 def pack(message: Message) -> Any:

@@ -180,6 +180,8 @@ class Translator:
         )
 
     def _for_envoy(self, known: Known, catalog: Catalog, policy: Policy, material: Secrets) -> Steps[Made]:
+        if (reads := self._reads(catalog)) is not None:
+            known = known.of(reads)
         every: Mapping[str, services.Understood] = known.every
         # Nothing leads to a service that has departed; only its clusters are still made.
         there = {name: own for name, own in known.served.items() if not every[name].service.departed}

@@ -5,7 +5,7 @@ It is made once for all groups, and again only for what changed.
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -58,6 +58,16 @@ class Known:
     def problems(self) -> Iterable[Problem]:
         """All problems of services."""
         return (problem for problems in self.met.values() for problem in problems)
+
+    def of(self, services: Iterable[str]) -> "Known":
+        """Give what is known of these services alone."""
+        names = [name for name in services if name in self.every]
+        return replace(
+            self,
+            every=Table({name: self.every[name] for name in names}),
+            served=Table({name: self.served[name] for name in names if name in self.served}),
+            met=Table({name: self.met[name] for name in names if name in self.met}),
+        )
 
     def is_departed(self, name: str) -> bool:
         """Tell whether only the past of a service is known."""
