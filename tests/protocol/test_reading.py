@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.resources import EDS
 from xds_server.protocol.names import Names
-from xds_server.protocol.reading import Repeated, read
+from xds_server.protocol.reading import Acknowledgement, Repeated, read
 
 MANY = [f"service-{number:04}" for number in range(500)]
 _FIELDS = ("type_url", "response_nonce", "version_info", "node", "error_detail")
@@ -88,3 +88,35 @@ def test_whatever_stands_before_and_after_the_names(before, after):
     payload = b"".join((*before, ack(), *after))
 
     same(read(DiscoveryRequest, payload), payload)
+
+
+@pytest.mark.parametrize(
+    ("request_class", "more"), [(DeltaDiscoveryRequest, {}), (DiscoveryRequest, {"resource_names": ["user"]})]
+)
+def test_an_acknowledgement_is_read_once_for_all_who_send_it(request_class, more):
+    payload = request_class(type_url=EDS, response_nonce="7.1", **more).SerializeToString()
+    first, again = (read(request_class, bytes(bytearray(payload))) for _ in range(2))
+
+    assert isinstance(first, Acknowledgement)
+    assert again is first
+    assert (first.type_url, first.response_nonce) == (EDS, "7.1")
+    assert set(first.resource_names) == set(more.get("resource_names", ()))
+    assert not (first.resource_names_subscribe or first.HasField("error_detail"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"node": Node(id="edge-1")},
+        {"error_detail": Status(code=13, message="no")},
+        {"resource_names_subscribe": ["user"]},
+        {"resource_names_unsubscribe": ["user"]},
+        {"initial_resource_versions": {"user": "1"}},
+        {"response_nonce": ""},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_what_says_more_is_read_each_time(fields):
+    payload = DeltaDiscoveryRequest(**{"type_url": EDS, "response_nonce": "7.1"} | fields).SerializeToString()
+
+    assert not isinstance(read(DeltaDiscoveryRequest, payload), Acknowledgement)

@@ -6,6 +6,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from tests.protocol.resources import CDS, EDS, LDS, RDS, endpoints, service, snapshot, web
 from tests.protocol.talk import TALKS, DeltaTalk
 from xds_server.protocol import assembled
+from xds_server.protocol.recent import Recent
 from xds_server.protocol.wanted import Wanted
 
 MANY = [f"s{number:03}" for number in range(300)]
@@ -88,6 +89,7 @@ def test_a_change_is_put_together_once_for_all_streams(begin, monkeypatch):
 
     talks = [settled(begin), settled(begin, order=(LDS, RDS, CDS, EDS))]
     monkeypatch.setattr(assembled.Message, "__init__", counted)
+    monkeypatch.setattr(assembled, "_MESSAGES", Recent(1_000_000))
     payloads = []
     for talk in talks:
         talk.machine.offer(MOVED)

@@ -224,7 +224,7 @@ def portions(resources: Mapping[str, Resource]) -> Sequence[Mapping[str, Resourc
 def _cut(resources: Mapping[str, Resource]) -> Iterator[Mapping[str, Resource]]:
     portion: dict[str, Resource] = {}
     size = 0
-    if sum(sum(map(len, one.delta)) for one in resources.values()) <= MAX_RESPONSE:
+    if len(resources) == 1 or sum(sum(map(len, one.delta)) for one in resources.values()) <= MAX_RESPONSE:
         # What is shared stays so.
         yield resources
         return

@@ -65,6 +65,7 @@ class Machine:
         answer = self._take(state, request)
         if state.subscription.grown:
             check_names(type_url.short, state.subscription.names)
+            state.subscription.grown = False
         return answer
 
     def _type_of(self, request: Any) -> TypeUrl | None:
@@ -110,7 +111,10 @@ class Machine:
 
     def _stirred(self) -> bool:
         """Tell whether there may be something to send."""
-        return any(state.dirty or state.due or state.answer_due for state in self.types.values())
+        for state in self.types.values():  # noqa: SIM110 - a generator costs more than what it looks at
+            if state.dirty or state.due or state.answer_due:
+                return True
+        return False
 
     def held_back(self, at: float) -> float | None:
         """Give after how many seconds `outbox` has more to give, even if nothing happens; None for never."""
@@ -248,8 +252,10 @@ class Machine:
         A clock that was set back ends the wait.
         """
         clusters = self.types.get(TypeUrl.CLUSTER)
-        oldest = None if clusters is None else next(iter(clusters.ledger.outstanding.values()), None)
-        left = 0.0 if oldest is None else oldest.sent_at + CLUSTERS_AWAITED - self._now
+        if clusters is None or not clusters.ledger.outstanding:
+            return 0.0
+        oldest = next(iter(clusters.ledger.outstanding.values()))
+        left = oldest.sent_at + CLUSTERS_AWAITED - self._now
         return left if 0.0 < left <= CLUSTERS_AWAITED else 0.0
 
     def _routes_asked(self) -> bool:

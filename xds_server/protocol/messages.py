@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot import Resource
@@ -36,8 +37,7 @@ class Response:
     payload: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """What a client made of resources: it has them (an ACK, or what it brought along), or rejects them.
 
     `error` is the client's text, cut, or None where it accepted. Of what it rejects, `suspects` is what it
@@ -56,7 +56,7 @@ class Answer:
     suspects: frozenset[str] = frozenset()
     keeps: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
-    claims: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, str] = MappingProxyType({})
 
     @property
     def rejected(self) -> bool:

@@ -1,10 +1,15 @@
-"""Reading requests: the names that a SotW client repeats with every ACK are read once.
+"""Reading requests: what many clients say in the same bytes is read once.
+
+Nonces are the same for all streams that are sent the same, and so are the ACKs of clients of one kind.
+To find one among those that were read takes a tenth of reading it and looking for what it must not hold.
 
 An ACK of endpoints carries the names of all clusters, in the same bytes each time, and in the same as from
 other clients of that kind. Reading 1,000 of them takes ten times what the rest of the ACK does; to see that
 they are the same bytes takes next to nothing.
 """
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
@@ -39,12 +44,45 @@ class Repeated:
         return getattr(self.message, field)
 
 
+class Acknowledgement:
+    """A request that says which response its client accepts, and what it subscribes to as before.
+
+    It names no node, no error, and in delta no resource.
+    """
+
+    __slots__ = ("resource_names", "response_nonce", "type_url", "version_info")
+
+    resource_names_subscribe: Final = ()
+    resource_names_unsubscribe: Final = ()
+    initial_resource_versions: Final[Mapping[str, str]] = MappingProxyType({})
+
+    def __init__(self, request: Any) -> None:
+        self.type_url: str = request.type_url
+        self.response_nonce: str = request.response_nonce
+        self.version_info: str = getattr(request, "version_info", "")
+        self.resource_names: Iterable[str] = shared(getattr(request, "resource_names", ()))
+
+    def HasField(self, _: str) -> bool:  # noqa: N802 - as protobuf calls it
+        """Tell that no message is in it."""
+        return False
+
+
 def read(request: Any, payload: bytes) -> Any:
     """Give the request of this message class that bytes hold, or what has its fields.
 
     Raises DecodeError where they hold none.
     """
-    if request is not DiscoveryRequest or len(payload) < _WORTH_IT:
+    known = _READ.get((request, payload)) if len(payload) < _WORTH_IT else None
+    return _read(request, payload) if known is None else known
+
+
+def _read(request: Any, payload: bytes) -> Any:
+    if len(payload) < _WORTH_IT:
+        found = request.FromString(payload)
+        if _is_acknowledgement(found):
+            return _READ.put((request, payload), Acknowledgement(found), len(payload))
+        return found
+    if request is not DiscoveryRequest:
         return request.FromString(payload)
     at = _start_of_names(payload)
     for block, names in _BLOCKS.values():
@@ -54,6 +92,20 @@ def read(request: Any, payload: bytes) -> Any:
             if not rest.resource_names:
                 return Repeated(rest, names)
     return _read_anew(payload, at)
+
+
+def _is_acknowledgement(request: Any) -> bool:
+    if not request.response_nonce or request.HasField("node") or request.HasField("error_detail"):
+        return False
+    if isinstance(request, DiscoveryRequest):
+        return not request.resource_locators
+    return not (
+        request.resource_names_subscribe
+        or request.resource_names_unsubscribe
+        or request.initial_resource_versions
+        or request.resource_locators_subscribe
+        or request.resource_locators_unsubscribe
+    )
 
 
 def _start_of_names(payload: bytes) -> int:
@@ -77,3 +129,6 @@ def _read_anew(payload: bytes, at: int) -> Any:
 
 _BLOCKS: Final = Recent[tuple[bytes, Names]](_ROOM)
 """Names as they stand in requests, and what they are."""
+
+_READ: Final = Recent[Acknowledgement](_ROOM // 16)
+"""Acknowledgements by message class and bytes."""

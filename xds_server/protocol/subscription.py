@@ -27,7 +27,7 @@ class Subscription:
         self.wildcard = False
         self.names = NO_NAMES
         self.grown = False
-        """Whether the last request added names."""
+        """Whether names were added that nobody has looked at yet."""
         self._asked: Names | None = None
         """All that the last SotW request named."""
         self._told = NO_NAMES

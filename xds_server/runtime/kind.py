@@ -65,6 +65,8 @@ class Kind:
         """What those are served who say nothing of what they make of it: clients that poll."""
         self.refusals: dict[Key, Refusal] = {}
         self.raw: Snapshot | None = None
+        self._taken: Mapping[str, Resource] | None = None
+        """What was accepted last: the same for all streams that were sent the same."""
         self._accepted = Accepted()
         self._views: dict[View, None] = {}
         self._turn = 0
@@ -75,7 +77,7 @@ class Kind:
 
     def publish(self, raw: Snapshot) -> None:
         """Take the newest snapshot of the group."""
-        before, self.raw = self.raw, raw
+        before, self.raw, self._taken = self.raw, raw, None
         self._altered = {}
         self.refusals = {
             key: one for key, one in self.refusals.items() if version_in(raw, key) == one.version
@@ -131,8 +133,9 @@ class Kind:
     def accept(self, resources: Mapping[str, Resource], type_url: TypeUrl, claims: Mapping[str, str]) -> bool:
         """Take what a client accepted, or says it has; tell whether others are served something else now."""
         raw, cleared = self.raw, False
-        if raw is None:
+        if raw is None or (resources is self._taken and not self.refusals):
             return False
+        self._taken = resources
         for resource in resources.values():
             self._accepted.take(resource, raw)
         if not self.refusals:

@@ -18,6 +18,7 @@ from xds_server import telemetry
 from xds_server.model.types import TypeUrl
 from xds_server.protocol import Answer, DeltaMachine, ProtocolError, Response
 from xds_server.protocol.limits import check_request
+from xds_server.protocol.reading import Acknowledgement
 from xds_server.runtime.fleet import Session
 from xds_server.runtime.view import View
 from xds_server.telemetry import Event, log
@@ -123,7 +124,8 @@ class Conversation:
     def _receive(self, request: Any, at: float) -> None:
         counted(self._variant.name, request.type_url).requests.inc()
         try:
-            check_request(request, self._session.proxy.id)
+            if not isinstance(request, Acknowledgement):
+                check_request(request, self._session.proxy.id)
             answer = self._machine.receive(request, at)
         except ProtocolError as error:
             raise refusal_of(error) from None
@@ -205,13 +207,13 @@ class Conversation:
 
     def _set_timers(self, sent: Sequence[Response], at: float) -> None:
         """Renew what was sent and expires (P-100); go on where an answer never comes (P-093)."""
-        machine, later = self._machine, asyncio.get_running_loop().call_later
-        if self._pulse is None and isinstance(machine, DeltaMachine) and self._may_expire(sent):
+        machine = self._machine
+        if sent and self._pulse is None and isinstance(machine, DeltaMachine) and self._may_expire(sent):
             interval = machine.heartbeat_interval
             if interval is not None:
-                self._pulse = later(interval, self._beats)
+                self._pulse = asyncio.get_running_loop().call_later(interval, self._beats)
         if self._reminder is None and (seconds := machine.held_back(at)) is not None:
-            self._reminder = later(seconds, self._beats)
+            self._reminder = asyncio.get_running_loop().call_later(seconds, self._beats)
 
     def _may_expire(self, sent: Sequence[Response]) -> bool:
         sets = self._machine.snapshot.sets
