@@ -101,7 +101,8 @@ def test_an_acknowledgement_is_read_once_for_all_who_send_it(request_class, more
     assert again is first
     assert (first.type_url, first.response_nonce) == (EDS, "7.1")
     assert set(first.resource_names) == set(more.get("resource_names", ()))
-    assert not (first.resource_names_subscribe or first.HasField("error_detail"))
+    assert first.resource_names_subscribe == ()
+    assert not first.HasField("error_detail")
 
 
 @pytest.mark.parametrize(
