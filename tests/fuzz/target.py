@@ -61,7 +61,8 @@ def search(target: Target, seconds: float, random: Random) -> int:
 
     def timed(data: Any) -> None:
         nonlocal tried
-        if time.monotonic() > end:
+        # The first may take longer to make than there is time.
+        if tried and time.monotonic() > end:
             return
         tried += 1
         before = time.thread_time()

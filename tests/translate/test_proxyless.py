@@ -463,7 +463,7 @@ def test_what_did_not_change_is_not_made_again() -> None:
     more = translator.translate(Catalog.of("dc1", [user, moved, Service.of("cart", [])]), policy, Secrets())
 
     assert again(before, after) == {"order"}
-    assert again(after, more) == {"cart", "cart.service.consul", "cart.service.dc1.consul", "shop"}
+    assert again(after, more) == {"cart", "cart.service.consul", "cart.service.dc1.consul"}
 
 
 def again(before: Translation, after: Translation) -> set[str]:
