@@ -3,14 +3,18 @@
 So a stage that has dealt with an earlier table finds what is new without a look at the rest.
 """
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from operator import is_not
 from typing import Any, Final, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 REMEMBERED: Final = 64
-"""How many steps back a table knows; one that is further behind compares everything."""
+"""How many steps back a table knows; one that is further behind compares everything.
+
+They name no more than a quarter of the values together, or so many of a small table: above that it is no
+slower to compare.
+"""
 
 MOST_BESIDE: Final = 128
 """How many values may be held beside the shared ones."""
@@ -34,13 +38,15 @@ class Table(Mapping[str, T]):
     a bound; so one change among thousands costs no copy of all. It is put in order when it is walked through.
     """
 
-    __slots__ = ("_held", "_size", "line")
+    __slots__ = ("_held", "_named", "_size", "line")
 
     def __init__(self, values: Mapping[str, T] | None = None) -> None:
         found = values or {}
         # The shared values, and what differs from them; replaced together, as a thread may read meanwhile.
         self._held: _Held[T] = {name: found[name] for name in sorted(found)}, {}
         self._size = len(found)
+        self._named = 0
+        """How many names the steps of the line have together, or had."""
         self.line: Line = ((object(), _NOTHING),)
         """This table and those it was made of, the newest first."""
 
@@ -52,16 +58,26 @@ class Table(Mapping[str, T]):
         real = {name: value for name, value in changes.items() if self.get(name) is not value}
         if not real:
             return self
-        later = Table[T]()
+        later: Table[T] = Table()
         base, over = self._held
         later._held = base, {**over, **real}
         added = sum(name not in self for name in real)
         later._size = self._size + added - sum(value is None for value in real.values())
         if len(over) + len(real) > MOST_BESIDE:
             later._put_in_order()
-        (mark, _), *before = self.line
-        later.line = ((object(), _NOTHING), *_remembered((mark, frozenset(real)), before, later._size))
+        later.line, later._named = self._followed(frozenset(real), later._size)
         return later
+
+    def _followed(self, names: frozenset[str], size: int) -> tuple[Line, int]:
+        """Give the line of a table of that size that differs in these names, and how many its steps name."""
+        known = (self.line[0][0], names), *self.line[1:REMEMBERED]
+        named = self._named + len(names)
+        most = max(size // 4, REMEMBERED)
+        if named > most:
+            # Half of them go at a time, so that a step costs no look at all those before it.
+            known = tuple(_newest(known, most // 2))
+            named = sum(len(step) for _, step in known)
+        return ((object(), _NOTHING), *known), named
 
     def _put_in_order(self) -> dict[str, T]:
         """Give all values in order, which are held like that from now on."""
@@ -88,13 +104,12 @@ class Table(Mapping[str, T]):
 
         They need not follow each other, as long as both were made of a third.
         """
-        marks = [mark for mark, _ in self.line]
         back = set[str]()
         for mark, changed in older.line:
             back |= changed
-            if mark in marks:
-                there = marks.index(mark) + 1
-                return frozenset(back.union(*(names for _, names in self.line[:there])))
+            for position, (known, _) in enumerate(self.line):
+                if known is mark:
+                    return frozenset(back.union(*(names for _, names in self.line[: position + 1])))
         return None
 
     def __getitem__(self, name: str) -> T:
@@ -149,14 +164,12 @@ class Table(Mapping[str, T]):
         return f"Table({self._put_in_order()!r})"
 
 
-def _remembered(
-    last: tuple[object, frozenset[str]], before: Iterable[tuple[object, frozenset[str]]], size: int
-) -> Iterator[tuple[object, frozenset[str]]]:
-    """Give the steps to remember: fewer names in all than would be compared without them."""
-    names = 0
-    for _, step in zip(range(REMEMBERED), (last, *before), strict=False):
-        names += len(step[1])
-        if names > max(size // 4, REMEMBERED):
+def _newest(line: Line, most: int) -> Iterator[tuple[object, frozenset[str]]]:
+    """Give the newest steps, which name no more than so many together."""
+    named = 0
+    for step in line:
+        named += len(step[1])
+        if named > most:
             return
         yield step
 

@@ -34,8 +34,9 @@ MAX_KINDS: Final = 64
 MAX_GATEWAY_KINDS: Final = 2_048
 """How many kinds of gateways that Consul knows are served beside those."""
 
-_UNREAD_WAITS: Final = 0.01
-"""Seconds for which the streams have the event loop after a change, before groups without one are built."""
+_UNREAD_WAITS: Final = 0.25
+"""Seconds after a change before it is built for people too, who look at `/problems` and the metrics: soon
+enough for them, and once for all the changes of that time."""
 
 _OFFER_EVERY: Final = 2.0
 """Seconds between two looks at what is withheld and may be offered again; `Kind` decides."""

@@ -13,7 +13,7 @@ from xds_server.model.table import Table, differing
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot.check import check, check_together, close_references
 from xds_server.snapshot.resource import Key, Resource, Resources
-from xds_server.snapshot.snapshot import Derive, Names, ResourceSet, Snapshot
+from xds_server.snapshot.snapshot import EMPTY, Derive, Names, ResourceSet, Snapshot
 from xds_server.snapshot.withhold import told_withheld, withhold
 from xds_server.translate.packing import Draft
 
@@ -25,7 +25,6 @@ _NOTHING_DERIVED: Final[Mapping[TypeUrl, DeriveDraft]] = MappingProxyType({})
 _DERIVED_KEPT: Final = 1024
 
 _NO_DRAFTS: Final = Table[Draft]()
-_NO_RESOURCES: Final = Table[Resource]()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +43,13 @@ class Made:
     closed: Resources
 
 
+_NO_RESOURCES: Final = MappingProxyType({one: entries.by_name for one, entries in EMPTY.sets.items()})
 _NOTHING_MADE: Final = Made(
     drafts=dict.fromkeys(TypeUrl, _NO_DRAFTS),
-    encoded=dict.fromkeys(TypeUrl, _NO_RESOURCES),
+    encoded=_NO_RESOURCES,
     bad=MappingProxyType({}),
     complaining=MappingProxyType({}),
-    closed=dict.fromkeys(TypeUrl, _NO_RESOURCES),
+    closed=_NO_RESOURCES,
 )
 
 
@@ -86,7 +86,11 @@ def building(
     given = {type_url: drafts.get(type_url, _NO_DRAFTS) for type_url in TypeUrl}
     encoded, bad = yield from _encode(given, before, previous)
     yield
-    changed = {(one, name) for one in TypeUrl for name in differing(before.encoded[one], encoded[one])}
+    changed = {
+        (type_url, name)
+        for type_url, resources in encoded.items()
+        for name in differing(before.encoded[type_url], resources)
+    }
     complaining = {key: one for key, one in before.complaining.items() if key not in changed}
     for type_url, name in sorted(changed):
         one = encoded[type_url].get(name)
@@ -114,9 +118,11 @@ def _encode(
 
     Give with it what breaks a rule, each with a sentence.
     """
-    encoded: dict[TypeUrl, Table[Resource]] = {}
+    encoded = dict(before.encoded)
     bad = dict(before.bad)
     for type_url, of_type in drafts.items():
+        if of_type is before.drafts[type_url]:
+            continue
         served, changes = previous.sets[type_url].by_name, dict[str, Resource | None]()
         for name in sorted(differing(before.drafts[type_url], of_type)):
             bad.pop((type_url, name), None)
@@ -181,7 +187,8 @@ def succeed(
     `made` is what the next build may go on from.
     """
     same = all(
-        not difference(previous.sets[type_url].by_name, sets[type_url].by_name) for type_url in TypeUrl
+        entries is before or not difference(before.by_name, entries.by_name)
+        for entries, before in ((sets[type_url], previous.sets[type_url]) for type_url in TypeUrl)
     )
     if same and problems == previous.problems and previous.sequence:
         return previous
@@ -202,7 +209,8 @@ def _same(old: Resource | None, new: Resource | None) -> bool:
 
 
 def _set(resources: Table[Resource], previous: ResourceSet, make: DeriveDraft | None) -> ResourceSet:
-    if (previous.derive is None) == (make is None) and not difference(previous.by_name, resources):
+    derives_alike = (previous.derive is None) == (make is None)
+    if derives_alike and (resources is previous.by_name or not difference(previous.by_name, resources)):
         return previous
     return ResourceSet(resources, _deriver(make), previous)
 

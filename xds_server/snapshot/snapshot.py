@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import shake_128
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -18,6 +18,8 @@ Derive: TypeAlias = Callable[[str], Resource | None]
 
 _SUM_BYTES: Final = 128
 _SUM_ENDS_AT: Final = 1 << 8 * _SUM_BYTES
+_HASHES_KEPT: Final = 256
+"""What changed last changed in the sets of other groups too."""
 
 
 class ResourceSet:
@@ -78,12 +80,12 @@ def resource_sum(resources: Iterable[Resource]) -> int:
     A sum of hashes names a set of them as surely as one hash does if it is long enough: Bellare and
     Micciancio, "A New Paradigm for Collision-Free Hashing" (AdHash).
     """
-    return sum(map(_hash, resources)) % _SUM_ENDS_AT
+    return sum(_hash(one.name, one.version) for one in resources) % _SUM_ENDS_AT
 
 
-def _hash(resource: Resource) -> int:
-    named = f"{resource.name}\x00{resource.version}".encode()
-    return int.from_bytes(shake_128(named).digest(_SUM_BYTES))
+@lru_cache(maxsize=_HASHES_KEPT)
+def _hash(name: str, version: str) -> int:
+    return int.from_bytes(shake_128(f"{name}\x00{version}".encode()).digest(_SUM_BYTES))
 
 
 def _version(total: int) -> str:

@@ -89,12 +89,13 @@ class Last:
     def differs_in_services_only(self, known: Known, catalog: Catalog, policy: Policy) -> bool:
         """Tell whether all but the services, and the problems of the source, is as it was."""
         before = self.catalog
-        same = (before.datacenter, before.lost) == (catalog.datacenter, catalog.lost)
-        same &= policy is self.policy and catalog.entries is before.entries
-        if not same or known.material is not self.known.material:
+        if policy is not self.policy or catalog.entries is not before.entries:
+            return False
+        if known.material is not self.known.material or catalog.datacenter != before.datacenter:
             return False
         # What failed may work now, whatever it was.
-        return not any(one.code is Code.TRANSLATION_FAILED for one in self.translation.problems)
+        failed = (one for one in self.translation.problems if one.code is Code.TRANSLATION_FAILED)
+        return catalog.lost == before.lost and not any(failed)
 
     def matters(self, known: Known, catalog: Catalog) -> bool:
         """Tell whether anything that the group reads differs in a catalog, where services alone do."""
@@ -151,10 +152,10 @@ class Last:
         for draft in made:
             changes[draft.type][draft.name] = draft
         before = self.translation
-        drafts = {one: table.changed(changes[one]) for one, table in before.drafts.items()}
+        drafts = {one: before.drafts[one].changed(of_type) for one, of_type in changes.items()}
         self.known, self.catalog = known, catalog
         self.translation = Translation(
-            drafts=MappingProxyType(drafts),
+            drafts=MappingProxyType({**before.drafts, **drafts}),
             problems=sorted_problems(catalog.problems, self.others, *self.met.values()),
             derived=before.derived,
         )
