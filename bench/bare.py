@@ -13,13 +13,9 @@ collector that does not look at what is there. `bench.child` has the form of the
 
 import asyncio
 import contextlib
-import ctypes
 import gc
-import json
 import os
-import sys
 import time
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +29,9 @@ from envoy.service.discovery.v3.discovery_pb2 import (
     DiscoveryResponse,
     Resource,
 )
+
+from bench.orders import Orders, Said, obey, say
+from bench.resident import resident
 
 _SERVICE: Final = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _FULL: Final = ("envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener")
@@ -68,14 +67,6 @@ def read(file: Path) -> list[Resource]:
         found.append(Resource.FromString(data[at : at + length]))
         at += length
     return found
-
-
-def resident() -> int:
-    """Give the bytes of this process that are resident, after what is free was given back."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # it is the C library's, and not every one has it
-        ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Open:
@@ -184,27 +175,24 @@ def _response(type_url: str, resources: list[Resource], *, delta: bool) -> bytes
     return bytes(made.SerializeToString())
 
 
-def say(event: str, **fields: Any) -> None:
-    """Tell the orchestrator."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
+class Obeying:
+    """Does what is said; files are read once."""
 
+    def __init__(self, bare: Bare) -> None:
+        self._bare = bare
+        self._files: dict[Path, list[Resource]] = {}
+        self.orders: Orders = {
+            "set": self._set,
+            "cpu": lambda said: say("cpu", id=said["id"], seconds=time.process_time()),
+            "rss": lambda said: say("rss", id=said["id"], bytes=resident()),
+        }
 
-def obey(
-    bare: Bare, said: dict[str, Any], files: dict[Path, list[Resource]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Do what is said; give the events of it. `files` are those that were read before."""
-    match said["do"]:
-        case "set":
-            file = Path(said["file"])
-            resources = files[file] = files.get(file) or read(file)
-            started = time.time_ns()
-            bare.change(resources)
-            yield "set", {"started_at": started, "at": time.time_ns()}
-        case "cpu":
-            yield "cpu", {"seconds": time.process_time()}
-        case "rss":
-            yield "rss", {"bytes": resident()}
+    def _set(self, said: Said) -> None:
+        file = Path(said["file"])
+        resources = self._files[file] = self._files.get(file) or read(file)
+        started = time.time_ns()
+        self._bare.change(resources)
+        say("set", id=said["id"], started_at=started, at=time.time_ns())
 
 
 async def run(resources: Path) -> None:
@@ -216,15 +204,7 @@ async def run(resources: Path) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     say("listening", port=port)
-    reader, files = asyncio.StreamReader(limit=2**20), dict[Path, list[Resource]]()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async for line in reader:
-        said = json.loads(line)
-        if said["do"] == "stop":
-            break
-        for event, fields in obey(bare, said, files):
-            say(event, id=said.get("id"), **fields)
+    await obey(Obeying(bare).orders)
     # Without a word to the streams: whoever ends this is done with it.
     os._exit(0)
 

@@ -8,10 +8,8 @@ the lines of code are listed that allocated what is still held at the end. There
 table is measured elsewhere, unless `--routes` asks for it.
 """
 
-import ctypes
 import gc
 import json
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -24,6 +22,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from bench.resident import resident
 from xds_server.consul.decode import decode_service
 from xds_server.model.catalog import Catalog, Service
 from xds_server.model.policy import DEFAULT_LISTENER, Policy
@@ -34,7 +33,6 @@ from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate import Translation, Translator
 
 _TRIALS: Final = 3
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _NODES: Final = 500
 
 
@@ -81,14 +79,6 @@ def _decoded(services: int, instances: int) -> Iterator[Service]:
         yield decode_service(name, answer(name, number, instances), "dc1").service
 
 
-def _resident() -> int:
-    """Give the bytes of the resident set, after everything that is free was given back."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    with open("/proc/self/statm") as statm:  # noqa: PTH123 - no file
-        return int(statm.read().split()[1]) * _PAGE
-
-
 @dataclass(slots=True)
 class _Stages:
     """CPU seconds, and bytes that stayed, by stage."""
@@ -99,11 +89,11 @@ class _Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure what is done inside."""
-        before = _resident()
+        before = resident()
         start = process_time()
         yield
         self.seconds[name] = process_time() - start
-        self.kept[name] = _resident() - before
+        self.kept[name] = resident() - before
 
 
 def _versions(snapshot: Snapshot) -> int:
@@ -115,7 +105,7 @@ def _run(services: int, instances: int, routes: bool) -> dict[str, Any]:
     policy = Policy(listeners=(DEFAULT_LISTENER,) if routes else ())
     # What is imported and made once is no part of any stage.
     _served(Translator(Group()), _catalog(1, 1), policy)
-    start, stages, translator = _resident(), _Stages(), Translator(Group())
+    start, stages, translator = resident(), _Stages(), Translator(Group())
     with stages.stage("decode"):
         catalog = _catalog(services, instances)
     with stages.stage("translate"):

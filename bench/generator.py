@@ -7,26 +7,18 @@ server, so its figures of time say little where there are many. Each stream is a
 import asyncio
 import json
 import resource
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import click
 import grpc
 
+from bench.orders import Orders, Said, obey, say
 from bench.stream import SHORT, Heard, Stream, Variant
 
 # Without the first all channels of a process to one address share a connection.
 _OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
-
-Said = dict[str, Any]
-
-
-def say(event: str, **fields: Any) -> None:
-    """Tell the orchestrator."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
 
 
 class Mark:
@@ -71,7 +63,7 @@ class Generator:
         self._marks: list[Mark] = []
         self._last_at = 0
         self._counts: dict[str, dict[str, int]] = {}
-        self._commands: dict[str, Callable[[Said], Awaitable[None] | None]] = {
+        self._orders: Orders = {
             "mark": self._mark,
             "count": self._count,
             "settled": self._settled,
@@ -83,17 +75,7 @@ class Generator:
         """Open all streams within `over` seconds, and do what is said until standard input ends."""
         times = await self._open(over)
         say("ready", streams=len(times), missing=len(self._streams) - len(times), ready_ms=times)
-        reader = asyncio.StreamReader(limit=2**20)
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-        )
-        async for line in reader:
-            said = json.loads(line)
-            if said["do"] == "stop":
-                break
-            waiting = self._commands[said["do"]](said)
-            if waiting is not None:
-                await waiting
+        await obey(self._orders)
         await self._close()
 
     async def _open(self, over: float) -> list[float]:

@@ -16,19 +16,15 @@ measured is the way from a decoded change to the wire. `bench.child` has the for
 """
 
 import asyncio
-import contextlib
-import ctypes
-import gc
-import json
-import os
-import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench import estate
+from bench.orders import Orders, Said, obey, say
+from bench.resident import resident
 from xds_server.app.descriptors import raise_limit
 from xds_server.guard import GuardOptions
 from xds_server.model.catalog import Catalog, Service
@@ -64,22 +60,6 @@ _SERVED: Final = Proxy(
 )
 """A client like those of the crowd in delta."""
 
-Said = dict[str, Any]
-
-
-def say(event: str, **fields: Any) -> None:
-    """Tell the orchestrator."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
-
-
-def resident() -> int:
-    """Give the bytes of this process that are resident, after what is free was given back."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # it is the C library's, and not every one has it
-        ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
 
 class Target:
     """The server, and the commands that move it."""
@@ -100,7 +80,7 @@ class Target:
         self._parts = (guarding.run, self._pipeline.run, self._server.run, Collections().run, LoopLag().run)
         self._instances = 0
         self._states: dict[str, tuple[Service, Service]] = {}
-        self._commands: dict[str, Callable[[Said], Awaitable[None] | None]] = {
+        self._orders: Orders = {
             "catalog": self._catalog,
             "change": self._change,
             "add": self._add,
@@ -119,25 +99,9 @@ class Target:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(part()) for part in self._parts]
             say("listening", port=port)
-            await self._obey()
+            await obey(self._orders)
             for task in running:
                 task.cancel()
-
-    async def _obey(self) -> None:
-        reader = asyncio.StreamReader(limit=2**20)
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-        )
-        async for line in reader:
-            said = json.loads(line)
-            if said["do"] == "stop":
-                return
-            try:
-                waiting = self._commands[said["do"]](said)
-                if waiting is not None:
-                    await waiting
-            except Exception as error:  # noqa: BLE001 - the orchestrator has to hear of it
-                say("error", id=said["id"], error=repr(error))
 
     # --- commands --------------------------------------------------------------------------------------
 
