@@ -10,6 +10,7 @@ from tests.runtime.inputs import LOOPBACK, Inputs, catalog
 from xds_server import telemetry
 from xds_server.model.hold import Hold
 from xds_server.model.problem import Code, Problem
+from xds_server.model.proxy import Group, Proxy
 from xds_server.model.secret import Secrets
 from xds_server.model.standing import State
 from xds_server.model.types import TypeUrl
@@ -86,6 +87,23 @@ async def test_frozen_nothing_changes_until_it_is_released(inputs, control):
     assert control.view() is None
 
 
+async def test_what_a_client_is_served_already_is_frozen_though_people_are_not_shown_it_yet(inputs, control):
+    """The group of everyone, which the history is of, is built less often where nobody is connected to it."""
+    proxy = Proxy(id="a", group=Group(admin_port=9901))
+    with inputs.pipeline.join(proxy) as kind:
+        for port in range(2, 5):
+            inputs.catalog.publish(newest := catalog(a=port))
+            await inputs.pipeline.newest(proxy)
+        assert inputs.pipeline.history.states[-1].catalog is not newest
+        control.freeze("uid 1")
+        served = kind.snapshots.value
+        inputs.catalog.publish(catalog(a=9))
+        await settled(inputs)
+        await inputs.pipeline.newest(proxy)
+        assert kind.snapshots.value is served
+        assert inputs.pipeline.pinned.catalog is newest
+
+
 async def test_secrets_go_on_while_frozen(inputs, control):
     control.freeze("uid 1")
     problem = Problem(code=Code.SECRET_INVALID, source="a file", sentence="It has expired.")
@@ -95,7 +113,7 @@ async def test_secrets_go_on_while_frozen(inputs, control):
 
 async def test_what_is_under_way_when_it_is_frozen_is_not_published(inputs, control, monkeypatch):
     """A build takes seconds in a large catalog; the operator means what is served when he says so."""
-    from xds_server.runtime import pipeline as module  # noqa: PLC0415
+    from xds_server.runtime import building as module  # noqa: PLC0415
 
     begun, go_on, real = asyncio.Event(), asyncio.Event(), module.in_slices
 

@@ -128,7 +128,7 @@ class Control:
     @property
     def serving(self) -> int | None:
         """The number of the state that is served; None before the first."""
-        past = self._present()
+        past = self._pipeline.present
         return past.number if past else None
 
     # --- what can be done --------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Control:
         """Go on serving what is served now. Raises ControlError while nothing is."""
         for one in self.pinned.value or ():
             return Outcome(f"it was {_told(one.kept)} already; nothing changed", changed=False)
-        past = self._present()
+        past = self._pipeline.present
         if past is None:
             raise ControlError(
                 "nothing is served yet, so there is nothing to freeze; wait until /readyz says ready"
@@ -161,7 +161,7 @@ class Control:
     def rollback(self, number: int | None, by: str, reason: str = "") -> Outcome:
         """Serve a state of the history, or the one before the present. Raises ControlError without such."""
         past = self._before() if number is None else self._pipeline.history.get(number)
-        present = self._present()
+        present = self._pipeline.present
         if past is None:
             raise ControlError(f"{_missing(number)}; {self._numbers()}")
         if present is not None and past.number == present.number and self.pinned.value:
@@ -209,13 +209,9 @@ class Control:
         self._pipeline.pin(pinned.past)
         telemetry.FROZEN.set(1)
 
-    def _present(self) -> Past | None:
-        states = self._pipeline.history.states
-        return self._pipeline.pinned or (states[-1] if states else None)
-
     def _before(self) -> Past | None:
         """Give the state before the present one, in the order in which they were served."""
-        present = self._present()
+        present = self._pipeline.present
         if present is None:
             return None
         older = [one for one in self._pipeline.history.states if one.number < present.number]

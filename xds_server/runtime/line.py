@@ -14,6 +14,7 @@ from xds_server.model.proxy import Group
 from xds_server.model.secret import Secrets
 from xds_server.model.steps import Steps
 from xds_server.runtime.emptying import Emptying
+from xds_server.runtime.history import Past
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.slices import in_slices
 from xds_server.snapshot import EMPTY, Snapshot, building
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What snapshots are made of. They are told apart by identity."""
+    """What snapshots are made of. They are told apart by identity.
+
+    `pin` is the state that an operator chose, where he did.
+    """
 
     catalog: Catalog
     policy: Policy
     secrets: Secrets
+    pin: Past | None = None
 
     def same(self, other: "Inputs | None") -> bool:
         """Tell whether these are the very objects of the other."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from xds_server import telemetry
@@ -16,16 +17,15 @@ from xds_server.model.proxy import Client, Group, Proxy
 from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Withheld
+from xds_server.runtime.building import Builder
 from xds_server.runtime.debounce import Pace, bursts
 from xds_server.runtime.history import History, Past
 from xds_server.runtime.kind import Kind
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.line import Inputs, Line
-from xds_server.runtime.slices import in_slices
 from xds_server.runtime.vetting import Judge, Preflight, Vetting
 from xds_server.snapshot import EMPTY, Snapshot
 from xds_server.telemetry import Event, log
-from xds_server.translate import Known, Understanding
 from xds_server.translate.origins import origin
 
 MAX_KINDS: Final = 64
@@ -34,17 +34,14 @@ MAX_KINDS: Final = 64
 MAX_GATEWAY_KINDS: Final = 2_048
 """How many kinds of gateways that Consul knows are served beside those."""
 
-_UNREAD_WAITS: Final = 0.25
-"""Seconds after a change before it is built for people too, who look at `/problems` and the metrics: soon
-enough for them, and once for all the changes of that time."""
+_UNREAD_WAITS: Final = 0.01
+"""Seconds for which the streams have the event loop after a change, before groups without one are built."""
+
+_UNREAD: Final = Pace(quiet=0.25, at_most=1.0)
+"""How often those are: people look at them, in `/problems` and the metrics, and only they."""
 
 _OFFER_EVERY: Final = 2.0
 """Seconds between two looks at what is withheld and may be offered again; `Kind` decides."""
-
-_RETRY: Final = 0.5
-"""Seconds after which a build that failed is tried again; twice as many each time."""
-
-_LATEST_RETRY: Final = 60.0
 
 _RESOURCES: Final = {one.short: telemetry.SNAPSHOT_RESOURCES.labels(one.short) for one in TypeUrl}
 
@@ -74,15 +71,15 @@ class Pipeline:
         self._preflight = preflight
         self._changed = asyncio.Event()
         self._unread = asyncio.Event()
-        self._building = asyncio.Lock()
-        """Held while anything is built: what was made last is shared, and has one writer."""
-        self._understanding = Understanding()
+        self._builder = Builder(self._inputs, self._changed.set)
         self._lines: dict[Group, Line] = {EVERYONE: self._line(EVERYONE)}
         self.history = History()
         """The catalogs and policies that were served last."""
         self.others: list[Callable[[], Iterable[Problem]]] = []
         """Who else tells of problems: guards, monitors."""
         self._pin: Past | None = None
+        self._served: Inputs | None = None
+        """What anyone is served was made of, where the sources are followed."""
         self._restored: dict[tuple[Group, str], Withheld] = {}
 
     @property
@@ -144,6 +141,14 @@ class Pipeline:
     def pinned(self) -> Past | None:
         """What is served whatever the sources say; None while they are followed."""
         return self._pin
+
+    @property
+    def present(self) -> Past | None:
+        """The state that is served; None before the first. What came since it was noted belongs to it."""
+        states, served = self.history.states, self._served
+        if self._pin is not None or not states or served is None:
+            return self._pin
+        return replace(states[-1], catalog=served.catalog, policy=served.policy)
 
     def pin(self, past: Past | None) -> None:
         """Serve this state of catalog and policy from now on, or follow the sources again with None.
@@ -238,7 +243,7 @@ class Pipeline:
         return catalog is not None and group.gateway in catalog.entries.gateways
 
     def _line(self, group: Group) -> Line:
-        line = Line(group, self._understanding)
+        line = Line(group, self._builder.understanding)
 
         def build_again() -> None:
             line.tried = None
@@ -273,100 +278,47 @@ class Pipeline:
             catalog, policy = self._pin.catalog, self._pin.policy
         if catalog is None or policy is None or secrets is None:
             return None
-        return Inputs(catalog, policy, secrets)
+        return Inputs(catalog, policy, secrets, self._pin)
 
     async def _build_all(self) -> None:
         """Build what streams read; what nobody waits for is built once that is written, and less often."""
         read = [line for line in self._lines.values() if line.streams.total()]
-        await self._build(read or [self._lines[EVERYONE]])
+        await self._builder.build(read or [self._lines[EVERYONE]], self._note)
         if read:
             self._unread.set()
 
     async def _build_unread(self) -> None:
-        async for _ in bursts(self._unread, self._pace):
+        async for _ in bursts(self._unread, _UNREAD):
             await asyncio.sleep(_UNREAD_WAITS)
             everyone = self._lines[EVERYONE]
             if not everyone.streams.total():
-                await self._build([everyone])
+                await self._builder.build([everyone], self._note)
 
-    async def _build(self, lines: Iterable[Line]) -> None:
-        async with self._building:
-            inputs = self._inputs()
-            known = None if inputs is None else await self._known(inputs)
-            for line in lines:
-                if inputs is not None and inputs.same(line.tried):
-                    line.end_round()
-                elif inputs is None or known is None or not line.passes(inputs, known):
-                    await self._build_line(line)
-
-    async def _known(self, inputs: Inputs) -> Known | None:
-        """Give what all groups have in common; None where a bug is in the way, which each will tell of."""
-        try:
-            return await in_slices(self._understanding.known(inputs.catalog, inputs.policy, inputs.secrets))
-        except Exception:  # noqa: BLE001 - it is met again where it is dealt with
-            return None
-
-    async def _build_line(self, line: Line) -> None:
-        inputs = self._inputs()
-        if inputs is None or inputs.same(line.tried):
-            line.end_round()
-            return
-        started, pin = time.perf_counter(), self._pin
-
-        def wanted() -> bool:
-            # What an operator has just frozen must not change once more by what was under way.
-            return self._pin is pin
-
-        try:
-            published = await line.build(inputs, wanted)
-        except Exception as error:  # noqa: BLE001 - a bug here must leave the last good snapshot in force
-            telemetry.SNAPSHOT_BUILDS.labels("failed").inc()
-            log(Event.SNAPSHOT_FAILED, logging.ERROR, error=repr(error), exc_info=True)
-            self._try_again(line)
-            return
-        finally:
-            line.tried = inputs if wanted() else None
-            line.end_round()
-        line.succeeded(inputs)
-        telemetry.SNAPSHOT_BUILDS.labels("published" if published else "unchanged").inc()
-        if line.snapshot is not self.snapshot or not wanted():
+    def _note(self, line: Line, inputs: Inputs, differs: bool) -> None:
+        """Note that a line serves what was made of these inputs."""
+        if inputs.pin is None:
+            self._served = inputs
+        if line is not self._lines[EVERYONE]:
             return
         snapshot = line.snapshot.value or EMPTY
-        if pin is None:
+        if inputs.pin is None:
             past = Past(
                 number=snapshot.sequence, at=time.time(), catalog=inputs.catalog, policy=inputs.policy
             )
-            self.history.note(past, differs=published)
-        if published:
-            _report(snapshot, time.perf_counter() - started)
-
-    def _try_again(self, line: Line) -> None:
-        """Build from the same inputs again, later each time: what failed once may not fail for ever."""
-
-        def again() -> None:
-            line.tried = None
-            self._changed.set()
-
-        if line.retry is not None:
-            line.retry.cancel()
-        pause = min(_RETRY * 2 ** min(line.failures, 10), _LATEST_RETRY)
-        line.failures += 1
-        line.retry = asyncio.get_running_loop().call_later(pause, again)
+            self.history.note(past, differs=differs)
+        if differs:
+            _report(snapshot)
 
 
-def _report(snapshot: Snapshot, seconds: float) -> None:
+def _report(snapshot: Snapshot) -> None:
     """Tell the metrics and the log what was published."""
-    telemetry.SNAPSHOT_SECONDS.observe(seconds)
     telemetry.READY.set(1)
     counts = {type_url.short: len(entries.by_name) for type_url, entries in snapshot.sets.items()}
     for short, count in counts.items():
         _RESOURCES[short].set(count)
-    milliseconds = round(1000 * seconds, 1)
-    summary = " ".join(f"{short}={count}" for short, count in counts.items())
     log(
         Event.SNAPSHOT_PUBLISHED,
         logging.DEBUG,
         sequence=snapshot.sequence,
-        ms=milliseconds,
-        resources=summary,
+        resources=" ".join(f"{short}={count}" for short, count in counts.items()),
     )
