@@ -29,6 +29,7 @@ from xds_server.model.policy import DEFAULT_LISTENER, Policy
 from xds_server.model.proxy import Group
 from xds_server.model.secret import Secrets
 from xds_server.model.types import TypeUrl
+from xds_server.runtime.garbage import YOUNG
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate import Translation, Translator
 
@@ -103,6 +104,8 @@ def _versions(snapshot: Snapshot) -> int:
 def _run(services: int, instances: int, routes: bool) -> dict[str, Any]:
     """Go through the stages once, and give what they took."""
     policy = Policy(listeners=(DEFAULT_LISTENER,) if routes else ())
+    # As the server sets the collector: with Python's own 700 it takes a fifth of the time at 10,000 services.
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     # What is imported and made once is no part of any stage.
     _served(Translator(Group()), _catalog(1, 1), policy)
     start, stages, translator = resident(), _Stages(), Translator(Group())

@@ -66,7 +66,7 @@ async def test_short_collections_freeze_nothing(monkeypatch):
 async def test_the_young_are_looked_at_more_seldom_while_it_runs():
     before = gc.get_threshold()
     async with noted():
-        assert gc.get_threshold()[0] == module._YOUNG > before[0]
+        assert gc.get_threshold()[0] == module.YOUNG > before[0]
     assert gc.get_threshold() == before
 
 

@@ -112,7 +112,11 @@ def test_something_said_twice_is_not_recognised() -> None:
 
 
 @pytest.mark.usefixtures("alone")
-def test_bytes_that_were_changed_are_recognised_only_where_the_whole_check_finds_them_good() -> None:
+@pytest.mark.parametrize("large", [0, quick._LARGE], ids=["in blocks", "at once"])
+def test_bytes_that_were_changed_are_recognised_only_where_the_whole_check_finds_them_good(
+    large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick, "_LARGE", large)
     chance, good = random.Random(7), 0  # noqa: S311 - the same each time
     drafts = [one for one in translated() if len(one.packed) > 100]
     for _ in range(FLIPS):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from xds_server.model.catalog import Instance, Service
+from xds_server.model.catalog import Instance, Service, differing_instances
 from xds_server.model.table import Table, differing
 
 Services: TypeAlias = Table[Service]
@@ -31,10 +31,10 @@ class Change:
     @property
     def gone(self) -> tuple[Instance, ...]:
         """The instances that are believed and that the candidate lacks."""
-        if self.old is None:
-            return ()
-        there = {key(one) for one in self.new.instances} if self.new else frozenset()
-        return tuple(one for one in self.old.instances if key(one) not in there)
+        old, new = self.old.instances if self.old else (), self.new.instances if self.new else ()
+        lacking, fresh = differing_instances(old, new)
+        there = {key(one) for one in fresh}
+        return tuple(one for one in lacking if key(one) not in there)
 
 
 def key(instance: Instance) -> InstanceKey:

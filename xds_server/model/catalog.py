@@ -112,6 +112,33 @@ class Service:
         return cls(name=name, instances=tuple(in_order))
 
 
+def differing_instances(
+    old: tuple[Instance, ...], new: tuple[Instance, ...]
+) -> tuple[list[Instance], list[Instance]]:
+    """Give what is in the old ones only, and what is in the new ones only.
+
+    Both are in order, so that most are at the same place in both, counted from the start or from the end.
+    """
+    first = _alike(old, new)
+    old, new = old[first:], new[first:]
+    last = _alike(old[::-1], new[::-1])
+    old, new = old[: len(old) - last], new[: len(new) - last]
+    there, were = {id(one) for one in new}, {id(one) for one in old}
+    return [one for one in old if id(one) not in there], [one for one in new if id(one) not in were]
+
+
+def _alike(old: tuple[Instance, ...], new: tuple[Instance, ...]) -> int:
+    """Count from the start on how many are equal, by halves: the same objects in a row are equal at once."""
+    alike, end = 0, min(len(old), len(new))
+    while alike < end:
+        half = (alike + end + 1) // 2
+        if old[alike:half] == new[alike:half]:
+            alike = half
+        else:
+            end = half - 1
+    return alike
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
     """All services by name in sorted order, what config entries say, and what could not be read.

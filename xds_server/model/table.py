@@ -55,13 +55,17 @@ class Table(Mapping[str, T]):
 
         What is there already, the very object, is no change; without any this table itself is given.
         """
-        real = {name: value for name, value in changes.items() if self.get(name) is not value}
+        if not self._size:
+            # `get` of every name would be most of what the first table of many costs.
+            real: dict[str, T | None] = {name: one for name, one in changes.items() if one is not None}
+        else:
+            real = {name: value for name, value in changes.items() if self.get(name) is not value}
         if not real:
             return self
         later: Table[T] = Table()
         base, over = self._held
         later._held = base, {**over, **real}
-        added = sum(name not in self for name in real)
+        added = sum(name not in self for name in real) if self._size else len(real)
         later._size = self._size + added - sum(value is None for value in real.values())
         if len(over) + len(real) > MOST_BESIDE:
             later._put_in_order()
@@ -127,7 +131,8 @@ class Table(Mapping[str, T]):
         return base.get(name, default)
 
     def __contains__(self, name: object) -> bool:
-        return self.get(name) is not None if isinstance(name, str) else False
+        base, over = self._held
+        return over[name] is not None if name in over else name in base
 
     def __len__(self) -> int:
         return self._size

@@ -23,7 +23,7 @@ from xds_server import telemetry
 _LONG: Final = 0.02
 """Seconds of processor time a collection may take."""
 
-_YOUNG: Final = 50_000
+YOUNG: Final = 50_000
 """Objects made and not gone after which the young are looked at; Python's own number is 700 (or 2,000)."""
 
 _PAUSE: Final = 10.0
@@ -45,7 +45,7 @@ class Collections:
         """Look on for ever."""
         self._loop = asyncio.get_running_loop()
         before = gc.get_threshold()
-        gc.set_threshold(_YOUNG, *before[1:])
+        gc.set_threshold(YOUNG, *before[1:])
         gc.callbacks.append(self._note)
         try:
             await asyncio.Event().wait()

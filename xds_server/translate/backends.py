@@ -11,10 +11,11 @@ from xds_server.model.proxy import Client, Group
 from xds_server.model.steps import Steps
 from xds_server.translate import proxyless
 from xds_server.translate.addresses import EndpointRules
+from xds_server.translate.large import Large, is_large
 from xds_server.translate.meaning import ClusterSpec, Meaning
 from xds_server.translate.memory import Memory, Part
 from xds_server.translate.packing import Draft
-from xds_server.translate.parts import cluster_part, endpoints_part, resolved_part
+from xds_server.translate.parts import cluster_part, endpoints_part, large_part, resolved_part
 from xds_server.translate.places import Places
 
 
@@ -120,9 +121,18 @@ class Backends:
         else:
             parts = [
                 self._memory.part(("cluster", name), cluster_part, spec, deferred),
-                self._memory.part(("endpoints", name), endpoints_part, spec, *where, *picked),
+                self._endpoints(spec, where, picked),
             ]
         return Backend(spec=spec, deferred=deferred, parts=tuple(parts))
+
+    def _endpoints(
+        self, spec: ClusterSpec, where: tuple[EndpointRules, Places], picked: list[Service]
+    ) -> Part:
+        key = ("endpoints", spec.name)
+        if not is_large(picked, where[1]):
+            return self._memory.part(key, endpoints_part, spec, *where, *picked)
+        large = self._memory.recall(("large endpoints", spec.name), Large, spec, *where)
+        return self._memory.part(key, large_part, large, *picked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from xds_server.translate import (
     terminating,
 )
 from xds_server.translate.addresses import EndpointRules
+from xds_server.translate.large import Large
 from xds_server.translate.meaning import ClusterSpec, Meaning
 from xds_server.translate.memory import Part
 from xds_server.translate.places import Places
@@ -37,6 +38,12 @@ def cluster_part(spec: ClusterSpec, deferred: bool) -> Part:
 def endpoints_part(spec: ClusterSpec, rules: EndpointRules, places: Places, *picked: Service) -> Part:
     """Give the endpoints of a cluster from the services of its picks."""
     made, problems = endpoints.assignment(spec, picked, rules, places)
+    return (made,), problems
+
+
+def large_part(large: Large, picked: Service) -> Part:
+    """Give the endpoints of a large cluster, made from those it had before."""
+    made, problems = large.assignment(picked)
     return (made,), problems
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from xds_server.model.catalog import Catalog, Service
+from xds_server.model.catalog import Catalog, Service, differing_instances
 from xds_server.model.entries import Override
 from xds_server.model.policy import Expose, Policy, Registrations, ServicePolicy
 from xds_server.model.problem import Code, Problem
@@ -23,12 +23,13 @@ _NO_OVERRIDES: Final[tuple[Override, ...]] = ()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Understood:
-    """A service, how it is reached, and what it says of itself."""
+    """A service, how it is reached, what it says of itself, and what its name means if it has no chain."""
 
     service: Service
     policy: ServicePolicy
     words: Words
     parts: Parts
+    meaning: Meaning
 
     def says_the_same(self, other: "Understood") -> bool:
         """Tell whether all but the instances is the very same."""
@@ -38,6 +39,23 @@ class Understood:
             and self.parts is other.parts
             and self.service.departed == other.service.departed
         )
+
+    def holds_for(self, service: Service, registrations: Registrations) -> bool:
+        """Tell quickly whether other instances of the service change nothing but which these are.
+
+        That is so where none said anything, and no new one does.
+        """
+        if self.words is not words.NOTHING or self.parts is not NO_PARTS:
+            return False
+        _, fresh = differing_instances(self.service.instances, service.instances)
+        alone = Service(name=service.name, instances=tuple(fresh))
+        return words.is_silent(alone, registrations.dialects) and not _ports(alone)
+
+    def under(self, policy: ServicePolicy, memory: Memory) -> "Understood":
+        """Give the same as it is reached under a policy of one group's own."""
+        name = self.service.name
+        own = memory.recall(("meaning", name), meaning.plain, name, policy, self.parts)
+        return replace(self, policy=policy, meaning=own)
 
 
 def meanings(
@@ -57,7 +75,7 @@ def meanings(
         one = every[name]
         chain = catalog.entries.chains.get(name)
         if chain is None:
-            found[name] = memory.recall(("meaning", name), meaning.plain, name, one.policy, one.parts)
+            found[name] = one.meaning
             continue
         names = {target.service for target in chain.targets.values()} | {name}
         reached = memory.same(
@@ -107,11 +125,14 @@ def understand(
 ) -> Understood:
     """Understand a service: what is said of it elsewhere is laid under what its registrations say."""
     own = words.read(service, registrations.dialects)
+    policy = layered(base, stated, (*overrides, *defaults, *own.overrides))
+    parts = _parts(own, _ports(service))
     return Understood(
         service=service,
-        policy=layered(base, stated, (*overrides, *defaults, *own.overrides)),
+        policy=policy,
         words=own,
-        parts=_parts(own, _ports(service)),
+        parts=parts,
+        meaning=meaning.plain(service.name, policy, parts),
     )
 
 

@@ -41,11 +41,8 @@ class Target(NamedTuple):
 Priorities: TypeAlias = tuple[tuple[Target, ...], ...]
 
 
-class _Found(NamedTuple):
-    rank: Rank
-    target: Target
-    service: str
-    instance: Instance
+_Found: TypeAlias = tuple[Rank, Target, Instance]
+"""The rank of an endpoint, and the instance that it is."""
 
 
 def targets(
@@ -78,24 +75,29 @@ class _Gathering:
         if service.departed:
             return
         meant = self._meant(pick)
-        distances: dict[str, int] = {}
+        instances = service.instances if meant is None else tuple(filter(meant, service.instances))
+        for distance, near in self._by_distance(pick, instances):
+            self._take((position, distance), pick, service.name, near)
+
+    def _by_distance(
+        self, pick: Pick, instances: Sequence[Instance]
+    ) -> Sequence[tuple[int, Sequence[Instance]]]:
+        """Give instances by how far they are; those of a pick of one datacenter are all as far."""
+        if pick.datacenter or not self._places.others:
+            return ((0, instances),)
+        distances = {place: self._places.distance(place) for place in {one.datacenter for one in instances}}
         by_distance: dict[int, list[Instance]] = {}
-        for instance in service.instances:
-            if meant is None or meant(instance):
-                place = "" if pick.datacenter else instance.datacenter
-                if place not in distances:
-                    distances[place] = self._places.distance(place)
-                by_distance.setdefault(distances[place], []).append(instance)
-        for distance, instances in sorted(by_distance.items()):
-            self._take((position, distance), pick, service.name, instances)
+        for instance in instances:
+            by_distance.setdefault(distances[instance.datacenter], []).append(instance)
+        return sorted(by_distance.items())
 
     def priorities(self) -> Priorities:
         """Give what was found by rank, without gaps, each in the order of its addresses."""
         by_rank: dict[Rank, list[Target]] = {}
-        for key in sorted(self._found):
-            found = self._found[key]
-            by_rank.setdefault(found.rank, []).append(found.target)
-        return tuple(tuple(by_rank[rank]) for rank in sorted(by_rank))
+        for rank, target, _ in self._found.values():
+            by_rank.setdefault(rank, []).append(target)
+        # Host and port come first in a target, and no two are alike in both.
+        return tuple(tuple(sorted(by_rank[rank])) for rank in sorted(by_rank))
 
     def _meant(self, pick: Pick) -> Callable[[Instance], bool] | None:
         """Give what tells whether an instance belongs to a pick; None where all do.
@@ -133,10 +135,10 @@ class _Gathering:
             if instance.datacenter in lost:
                 status = UNHEALTHY
             target = Target(checked, port, name is not None, weight, status, instance.locality)
-            one = _Found(rank, target, service, instance)
+            one = (rank, target, instance)
             known = found.setdefault((checked, port), one)
             if known is not one:
-                self._met_again(known, one)
+                self._met_again(known, one, service)
             elif instance.weights.passing > MAX_WEIGHT or instance.weights.warning > MAX_WEIGHT:
                 sentence = f"a weight above {MAX_WEIGHT} is taken as {MAX_WEIGHT}"
                 self._problem(Code.ENDPOINT_WEIGHT, service, instance, sentence)
@@ -153,21 +155,21 @@ class _Gathering:
                     address, port = tagged, tagged_port or port
         return (address, dict(instance.ports)[pick.port]) if pick.port else (address, port)
 
-    def _met_again(self, known: _Found, found: _Found) -> None:
+    def _met_again(self, known: _Found, found: _Found, service: str) -> None:
         """Keep one of two endpoints with one address.
 
         Of one instance that several picks lead to, the first place counts where it takes traffic.
         """
-        key = (found.target.host, found.target.port)
-        if known.instance is found.instance:
-            if UNHEALTHY == known.target.status != found.target.status:
-                self._found[key] = found
+        (_, before, first), (_, target, instance) = known, found
+        if first is instance:
+            if UNHEALTHY == before.status != target.status:
+                self._found[target.host, target.port] = found
         else:
             sentence = (
-                f"{key[0]} port {key[1]} is registered by {_quoted(known.instance.id)} on node "
-                f"{_quoted(known.instance.node)} already; it is listed once"
+                f"{target.host} port {target.port} is registered by {_quoted(first.id)} on node "
+                f"{_quoted(first.node)} already; it is listed once"
             )
-            self._problem(Code.ENDPOINT_DUPLICATE, found.service, found.instance, sentence)
+            self._problem(Code.ENDPOINT_DUPLICATE, service, instance, sentence)
 
     def _problem(self, code: Code, service: str, instance: Instance, sentence: str) -> None:
         source = (

@@ -190,7 +190,7 @@ class Translator:
             gate = self._entrances.gate(catalog, policy, there)
             wanted = gate.services
             own = {name: self._memory.same(("policy", name), one) for name, one in gate.services.items()}
-            every = {**every, **{name: replace(every[name], policy=one) for name, one in own.items()}}
+            every = {**every, **{name: every[name].under(one, self._memory) for name, one in own.items()}}
             listeners, claimed = gate.listeners, gate.problems
         else:
             gate = None

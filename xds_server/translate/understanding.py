@@ -3,7 +3,7 @@
 It is made once for all groups, and again only for what changed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -106,6 +106,8 @@ class Understanding:
         self._memory = Memory()
         self._inputs: tuple[Catalog, Policy, Secrets] | None = None
         self._known = _NOTHING
+        self._is_new = True
+        """Whether everything is understood anew, as what others say of the services may have changed."""
         self._failed = frozenset[str]()
         """The services that a bug keeps from being understood; they are tried again each time."""
         self._capitals: dict[str, frozenset[str]] = {}
@@ -122,6 +124,7 @@ class Understanding:
         return self._known
 
     def _from_the_start(self, catalog: Catalog, policy: Policy, material: Secrets) -> Steps[None]:
+        self._is_new = True
         self._memory.begin()
         secrets = tuple(
             self._memory.part(("secret", name), secret_part, secret)
@@ -130,6 +133,7 @@ class Understanding:
         names = catalog.services.keys() | catalog.entries.chains.keys() | self._known.every.keys()
         yield from self._go_on(names, (catalog, policy, material), secrets)
         self._memory.end()
+        self._is_new = False
 
     def _go_on(
         self, names: AbstractSet[str], inputs: tuple[Catalog, Policy, Secrets], secrets: tuple[Part, ...]
@@ -172,11 +176,12 @@ class Understanding:
         if name in policy.hidden_services or not (name in catalog.services or name in entries.chains):
             self._memory.forget(("understood", name))
             return None, None
+        # One that has a chain need not have instances.
+        service = catalog.services.get(name) or self._memory.same(("absent", name), Service(name=name))
         one, problem = self._memory.guarded(
             ("understood", name),
-            understand,
-            # One that has a chain need not have instances.
-            catalog.services.get(name) or self._memory.same(("absent", name), Service(name=name)),
+            self._way(name, service, policy),
+            service,
             policy.service(name),
             policy.stated.get(name, _NOTHING_STATED),
             entries.overrides.get(name, _NO_OVERRIDES),
@@ -187,6 +192,15 @@ class Understanding:
             return None, problem
         before = self._known.every.get(name)
         return (one if before is None else _with_identity(before, one)), problem
+
+    def _way(self, name: str, service: Service, policy: Policy) -> Callable[..., Understood]:
+        """Give what understands a service: where all but instances is as before, nothing else is asked."""
+        before = self._known.every.get(name)
+        if self._is_new or before is None or name in self._failed:
+            return understand
+        if not before.holds_for(service, policy.registrations):
+            return understand
+        return lambda *_: replace(before, service=service)
 
     def _with_twins(self, names: Iterable[str], every: Mapping[str, Understood]) -> Iterator[tuple[str, str]]:
         """Give these names and those that are one with them to Consul; each with the one that has the name.
@@ -210,11 +224,13 @@ class Understanding:
 
 def _with_identity(old: Understood, new: Understood) -> Understood:
     """Give `new` with every part that is equal in `old` in its old identity."""
+    policy, parts = _as_before(old.policy, new.policy), _as_before(old.parts, new.parts)
     same = Understood(
         service=new.service,
-        policy=_as_before(old.policy, new.policy),
+        policy=policy,
         words=_as_before(old.words, new.words),
-        parts=_as_before(old.parts, new.parts),
+        parts=parts,
+        meaning=old.meaning if policy is old.policy and parts is old.parts else new.meaning,
     )
     return old if old.service is new.service and old.says_the_same(same) else same
 

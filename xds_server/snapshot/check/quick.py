@@ -5,10 +5,10 @@ the bytes and looked at by themselves, and what is around them is held to Envoy'
 said here is that nothing is wrong; of whatever is not recognised, `check` finds out what it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import SocketAddress
@@ -28,6 +28,12 @@ M = TypeVar("M", bound=Message)
 
 _REMEMBERED: Final = 4096
 _REMEMBERED_BYTES: Final = 4096
+
+_LARGE: Final = 8_192
+"""Bytes of endpoints, some 256, from which on they are looked at in blocks that are remembered."""
+
+_REMEMBERED_BLOCKS: Final = 8_192
+_LAST_OF_BLOCK: Final = ord("7")
 
 # Tags: a length-delimited field 1 or 2, and `SocketAddress.port_value`.
 _FIELD_1: Final = 0x0A
@@ -108,21 +114,63 @@ class _Reading:
             size, here = varint_at(content, here + 1)
             here += size
         head = content[begin:here]
-        while here < end and content[here] == _FIELD_2:
-            address = here + _HEAD
-            port = address + content[here + _ADDRESS_LENGTH]
-            rest = here + _SOCKET_LENGTH + 1 + content[here + _SOCKET_LENGTH]
-            stop = here + 2 + content[here + 1]
-            weight = _weight(content[here:address], content[rest:stop])
-            if not (weight and _is_port(content[port:rest]) and _leads_somewhere(content[address:port])):
-                raise ValueError
-            self._weights += weight
-            self._count += 1
-            self._taken.add(content[address:rest])
-            here = stop
+        if end - here < _LARGE:
+            here = self._take(_endpoints(content, here, end))
+        else:
+            for block in _blocks(content, here, end):
+                here += self._take(_known_endpoints(block))
         if here > end:
             raise ValueError
         return head + content[here:end]
+
+    def _take(self, found: "_Found") -> int:
+        addresses, weights, stop = found
+        self._taken.update(addresses)
+        self._count += len(addresses)
+        self._weights += weights
+        return stop
+
+
+_Found: TypeAlias = tuple[Sequence[bytes], int, int]
+"""The addresses of endpoints with their ports, the sum of their weights, and the place after the last one."""
+
+
+def _endpoints(content: bytes, here: int, end: int) -> _Found:
+    """Read the endpoints from a place on; raise ValueError where one may be wrong."""
+    addresses, weights = list[bytes](), 0
+    while here < end and content[here] == _FIELD_2:
+        address = here + _HEAD
+        port = address + content[here + _ADDRESS_LENGTH]
+        rest = here + _SOCKET_LENGTH + 1 + content[here + _SOCKET_LENGTH]
+        stop = here + 2 + content[here + 1]
+        weight, host = _weight(content[here:address], content[rest:stop]), content[address:port]
+        if not (weight and _is_port(content[port:rest]) and (dotted.is_one(host) or _is_address(host))):
+            raise ValueError
+        weights += weight
+        addresses.append(content[address:rest])
+        here = stop
+    return addresses, weights, here
+
+
+@lru_cache(maxsize=_REMEMBERED_BLOCKS)
+def _known_endpoints(block: bytes) -> _Found:
+    return _endpoints(block, 0, len(block))
+
+
+def _blocks(content: bytes, here: int, end: int) -> Iterator[bytes]:
+    """Cut many endpoints into blocks, each after an address with a certain last digit.
+
+    So where one comes or goes, all blocks but its own are the same as before.
+    """
+    begin = here
+    while here < end and content[here] == _FIELD_2:
+        last = content[here + _HEAD + content[here + _ADDRESS_LENGTH] - 1]
+        here += 2 + content[here + 1]
+        if last == _LAST_OF_BLOCK:
+            yield content[begin:here]
+            begin = here
+    if begin < here:
+        yield content[begin:here]
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -155,9 +203,8 @@ def _is_port(field: bytes) -> bool:
     return end == len(field) and 1 <= port <= max(_LAST_PORTS.values())
 
 
-def _leads_somewhere(address: bytes) -> bool:
-    text = address.decode("ascii")
-    return dotted.number_of(text) is not None or is_address(text)
+def _is_address(host: bytes) -> bool:
+    return is_address(host.decode("ascii"))
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -6,8 +6,21 @@ where the operator says so (`registrations.claims` of the settings), and `placed
 """
 
 from xds_server.translate.words.grant import grant
+from xds_server.translate.words.pieces import is_silent
 from xds_server.translate.words.place import placed
 from xds_server.translate.words.read import read
-from xds_server.translate.words.said import Asked, Granted, Owners, Place, Wish, Words
+from xds_server.translate.words.said import NOTHING, Asked, Granted, Owners, Place, Wish, Words
 
-__all__ = ["Asked", "Granted", "Owners", "Place", "Wish", "Words", "grant", "placed", "read"]
+__all__ = [
+    "NOTHING",
+    "Asked",
+    "Granted",
+    "Owners",
+    "Place",
+    "Wish",
+    "Words",
+    "grant",
+    "is_silent",
+    "placed",
+    "read",
+]
