@@ -76,7 +76,7 @@ class Client:
 
     def hear(self, machine: Machine, payload: bytes) -> list[Response]:
         """Let a machine take a request; give what it sends for it."""
-        machine.receive(read(self._request, payload), 1.0)
+        machine.receive(read(self._request, payload)[1], 1.0)
         return machine.outbox(1.0)
 
     def begin(

@@ -9,115 +9,128 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.protocol.resources import EDS
-from xds_server.protocol.names import Names
-from xds_server.protocol.reading import Acknowledgement, Repeated, read
+from xds_server.protocol.limits import LIMITS
+from xds_server.protocol.messages import TooMuchError
+from xds_server.protocol.reading import Request, read
 
 MANY = [f"service-{number:04}" for number in range(500)]
-_FIELDS = ("type_url", "response_nonce", "version_info", "node", "error_detail")
+EDGE, OTHER = Node(id="edge-1", cluster="edge"), Node(id="edge-2", cluster="edge")
+NO = Status(code=13, message="no")
+_LISTS = ("resource_names", "resource_names_subscribe", "resource_names_unsubscribe")
+_FIELDS = ("type_url", "response_nonce", "version_info", "initial_resource_versions")
 
 
-def ack(**fields):
-    return DiscoveryRequest(type_url=EDS, resource_names=MANY, **fields).SerializeToString()
+def sotw(**fields):
+    return DiscoveryRequest(**{"type_url": EDS, "resource_names": MANY} | fields).SerializeToString()
 
 
-def same(found, payload):
-    plain = DiscoveryRequest.FromString(payload)
-    assert set(found.resource_names) == set(plain.resource_names)
-    assert all(getattr(found, field) == getattr(plain, field) for field in _FIELDS)
-    assert found.HasField("error_detail") == plain.HasField("error_detail")
+def delta(**fields):
+    return DeltaDiscoveryRequest(**{"type_url": EDS} | fields).SerializeToString()
 
 
-def test_names_that_come_again_are_the_same_object():
-    first = read(DiscoveryRequest, ack(response_nonce="1", node=Node(id="edge-1")))
-    again = read(DiscoveryRequest, ack(response_nonce="2", version_info="v"))
-
-    assert isinstance(again, Repeated)
-    assert isinstance(again.resource_names, Names)
-    assert again.resource_names is first.resource_names
-    assert (again.response_nonce, again.version_info) == ("2", "v")
+def says_the_same(request_class, payload):
+    plain = request_class.FromString(payload)
+    has = {*plain.DESCRIPTOR.fields_by_name}
+    for _ in range(2):
+        node, found = read(request_class, payload)
+        assert (node if node is not None else Node()) == plain.node
+        for field in has & {*_LISTS}:
+            assert set(getattr(found, field)) == set(getattr(plain, field))
+        for field in has & {*_FIELDS}:
+            assert getattr(found, field) == getattr(plain, field)
+        assert found.HasField("error_detail") == plain.HasField("error_detail")
+        if plain.HasField("error_detail"):
+            assert found.error_detail == plain.error_detail
 
 
 @pytest.mark.parametrize(
     "payload",
     [
-        pytest.param(ack(), id="nothing else"),
-        pytest.param(ack(error_detail=Status(code=13, message="no")), id="a rejection"),
-        pytest.param(ack(node=Node(id="edge-1"), version_info="v"), id="fields before the names"),
-        pytest.param(ack() + ack(response_nonce="9"), id="the names twice"),
-        pytest.param(ack() + DiscoveryRequest(resource_names=["x"]).SerializeToString(), id="one name more"),
-        pytest.param(ack() + b"\x1a\x01y", id="and one right behind them"),
-        pytest.param(DiscoveryRequest(resource_names=MANY[:-1]).SerializeToString(), id="one less"),
-        pytest.param(b"\x2a\x01n" + ack(), id="fields out of order"),
-        pytest.param(ack() + b"\xba\x3e\x01z", id="a field that is not known"),
+        pytest.param(sotw(), id="names"),
+        pytest.param(sotw(error_detail=NO), id="a rejection"),
+        pytest.param(sotw(node=EDGE, error_detail=NO), id="a rejection with a node"),
+        pytest.param(sotw(node=EDGE), id="a node"),
+        pytest.param(sotw(node=EDGE, version_info="v" * 200), id="a version and a node"),
+        pytest.param(sotw() + sotw(response_nonce="9", node=EDGE), id="everything twice"),
+        pytest.param(sotw(node=EDGE) + sotw(node=Node(cluster="x")), id="a node in two pieces"),
+        pytest.param(sotw(node=Node()), id="an empty node"),
+        pytest.param(b"\x2a\x01n" + sotw(node=EDGE), id="fields out of order"),
+        pytest.param(sotw() + b"\xba\x3e\x01z", id="a field that is not known"),
+        pytest.param(b"", id="nothing"),
     ],
 )
 def test_a_request_says_what_it_says(payload):
-    read(DiscoveryRequest, ack())
-
-    same(read(DiscoveryRequest, payload), payload)
-    same(read(DiscoveryRequest, payload), payload)
-
-
-@pytest.mark.parametrize(
-    "payload", [ack()[:-3], b"\x0a\xff\xff" + ack(), ack() + b"\x0a\x7f", b"\x1a" * 3000]
-)
-def test_what_is_no_request_is_refused(payload):
-    read(DiscoveryRequest, ack())
-
-    with pytest.raises(DecodeError):
-        read(DiscoveryRequest, payload)
-
-
-def test_the_other_variant_and_small_requests_are_read_as_they_are():
-    few = DiscoveryRequest(resource_names=["a"])
-    assert read(DiscoveryRequest, few.SerializeToString()) == few
-    delta = DeltaDiscoveryRequest(resource_names_subscribe=MANY)
-    assert read(DeltaDiscoveryRequest, delta.SerializeToString()) == delta
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from([b"\x2a\x01n", b"\x0a\x01v", b"\x12\x03\x0a\x01i", b"\x1a\x01y", b"\x32\x02\x08\x0d"])
-    ),
-    st.lists(
-        st.sampled_from([b"\x2a\x01n", b"\x0a\x01v", b"\x12\x03\x0a\x01j", b"\x1a\x01y", b"\x32\x02\x08\x0d"])
-    ),
-)
-def test_whatever_stands_before_and_after_the_names(before, after):
-    payload = b"".join((*before, ack(), *after))
-
-    same(read(DiscoveryRequest, payload), payload)
-
-
-@pytest.mark.parametrize(
-    ("request_class", "more"), [(DeltaDiscoveryRequest, {}), (DiscoveryRequest, {"resource_names": ["user"]})]
-)
-def test_an_acknowledgement_is_read_once_for_all_who_send_it(request_class, more):
-    payload = request_class(type_url=EDS, response_nonce="7.1", **more).SerializeToString()
-    first, again = (read(request_class, bytes(bytearray(payload))) for _ in range(2))
-
-    assert isinstance(first, Acknowledgement)
-    assert again is first
-    assert (first.type_url, first.response_nonce) == (EDS, "7.1")
-    assert set(first.resource_names) == set(more.get("resource_names", ()))
-    assert first.resource_names_subscribe == ()
-    assert not first.HasField("error_detail")
+    says_the_same(DiscoveryRequest, payload)
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"node": Node(id="edge-1")},
-        {"error_detail": Status(code=13, message="no")},
-        {"resource_names_subscribe": ["user"]},
-        {"resource_names_unsubscribe": ["user"]},
-        {"initial_resource_versions": {"user": "1"}},
-        {"response_nonce": ""},
+        {"response_nonce": "7.1"},
+        {"node": EDGE},
+        {"node": EDGE, "initial_resource_versions": {"user": "1", "room": "2"}},
+        {"error_detail": NO},
+        {"resource_names_subscribe": ["user"], "resource_names_unsubscribe": ["room"]},
     ],
-    ids=lambda fields: next(iter(fields)),
+    ids=" ".join,
 )
-def test_what_says_more_is_read_each_time(fields):
-    payload = DeltaDiscoveryRequest(**{"type_url": EDS, "response_nonce": "7.1"} | fields).SerializeToString()
+def test_a_delta_request_says_what_it_says(fields):
+    says_the_same(DeltaDiscoveryRequest, delta(**fields))
 
-    assert not isinstance(read(DeltaDiscoveryRequest, payload), Acknowledgement)
+
+_PIECES = st.lists(
+    st.sampled_from(
+        [
+            b"\x2a\x01n",
+            b"\x0a\x01v",
+            b"\x12\x03\x0a\x01i",
+            b"\x12\x03\x0a\x01j",
+            b"\x1a\x01y",
+            b"\x32\x02\x08\x0d",
+        ]
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_PIECES, _PIECES)
+def test_whatever_stands_before_and_after_the_names(before, after):
+    says_the_same(DiscoveryRequest, b"".join((*before, sotw(), *after)))
+
+
+@pytest.mark.parametrize(
+    "payload", [sotw()[:-3], b"\x0a\xff\xff" + sotw(), sotw() + b"\x0a\x7f", b"\x1a" * 3000, b"\x12\x7f\x0a"]
+)
+def test_what_is_no_request_is_refused(payload):
+    with pytest.raises(DecodeError):
+        read(DiscoveryRequest, payload)
+
+
+@pytest.mark.parametrize(
+    ("request_class", "fields"),
+    [
+        (DiscoveryRequest, {"resource_names": MANY, "version_info": "v"}),
+        (DeltaDiscoveryRequest, {"resource_names_subscribe": MANY, "initial_resource_versions": {"a": "1"}}),
+        (DeltaDiscoveryRequest, {"response_nonce": "7.1"}),
+    ],
+    ids=["sotw", "delta", "acknowledgement"],
+)
+def test_a_request_is_read_once_for_all_who_send_it(request_class, fields):
+    plain = request_class(type_url=EDS, **fields).SerializeToString()
+    _, first = read(request_class, plain)
+    assert isinstance(first, Request)
+    assert read(request_class, bytes(bytearray(plain))) == (None, first)
+
+    for node in (EDGE, OTHER):
+        assert read(request_class, request_class(type_url=EDS, node=node, **fields).SerializeToString()) == (
+            node,
+            first,
+        )
+
+
+@pytest.mark.shows("P-117")
+def test_who_says_that_it_has_too_much_is_refused_when_it_is_read():
+    claims = {"a" * (LIMITS.name_length + 1): "1"}
+    for fields in ({}, {"node": EDGE}):
+        with pytest.raises(TooMuchError, match="initial_resource_versions"):
+            read(DeltaDiscoveryRequest, delta(initial_resource_versions=claims, **fields))

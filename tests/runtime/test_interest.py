@@ -8,7 +8,6 @@ from tests.protocol.resources import service, snapshot
 from xds_server.model.proxy import Proxy
 from xds_server.model.types import TypeUrl
 from xds_server.protocol import SotwMachine
-from xds_server.protocol.subscription import Subscription
 from xds_server.runtime.fleet import Fleet, Session
 from xds_server.runtime.interest import Interest
 
@@ -75,23 +74,31 @@ def test_a_stream_costs_what_it_changes():
     assert few < many
 
 
-def test_the_news_of_a_subscription_are_what_changed_since_they_were_asked():
-    for delta in (True, False):
-        chosen = random.Random(4)  # noqa: S311 - the same names each time
-        subscription = Subscription(legacy_wildcard=False)
-        known: set[str] = set()
-        for _ in range(300):
-            some = {chosen.choice("abcdefgh*") for _ in range(4)}
-            if delta:
-                subscription.change(some, {chosen.choice("abcdefgh") for _ in range(2)})
-            else:
-                subscription.replace(some)
-            if chosen.random() < 0.5:
-                gained, lost = subscription.news()
-                assert not gained & known
-                assert lost <= known
-                known = (known | gained) - lost
-                assert known == subscription.names
+def test_streams_that_want_the_same_are_gone_through_once(monkeypatch):
+    changes = []
+    interest = Interest()
+    monkeypatch.setattr(interest, "change", lambda gained, lost: changes.append((gained, lost)))
+    nothing, one, more = frozenset[str](), frozenset("ab"), frozenset("abc")
+    for _ in range(3):
+        interest.move(nothing, one)
+    for _ in range(3):
+        interest.move(one, more)
+    for _ in range(3):
+        interest.move(more, nothing)
+
+    assert changes == [(one, nothing), (more, nothing), (nothing, one), (nothing, more)]
+
+
+def test_whatever_streams_want_by_turns_is_what_is_in_use():
+    chosen = random.Random(4)  # noqa: S311 - the same names each time
+    interest = Interest()
+    streams = [frozenset[str]()] * 4
+    for _ in range(500):
+        stream = chosen.randrange(len(streams))
+        before, after = streams[stream], frozenset(chosen.choices("abcd", k=chosen.randrange(4)))
+        interest.move(before, after)
+        streams[stream] = after
+        assert interest.names == frozenset().union(*streams)
 
 
 def session() -> Session:

@@ -77,6 +77,7 @@ async def test_a_client_that_does_not_read_is_left(variant):
         async with AdsClient(server.port, variant) as slow, AdsClient(server.port, variant) as other:
             await slow.subscribe(SDS, "big:ca")
             await other.subscribe(CDS).expect(CDS, "user").ack(CDS)
+            await eventually(lambda: server.server.slots == 2)
             # The metric counts the other stream alone once the slow one is ended.
             await eventually(lambda: streams(variant) == 1)
             assert len(server.fleet.sessions) == 1

@@ -45,7 +45,7 @@ async def served(stream_of, *, begun=None):
 
 
 def over(*says, limits=None):
-    return lambda: Stream(Context(*says), limits or FlowLimits())
+    return lambda: Stream(Context(*says), limits or FlowLimits(), bytes)
 
 
 @asynccontextmanager

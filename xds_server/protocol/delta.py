@@ -92,8 +92,7 @@ class DeltaMachine(DeltaPush):
         """
         if not request.initial_resource_versions:
             return {}
-        claims = dict(request.initial_resource_versions)
-        current = state.wanted.versions
+        claims, current = request.initial_resource_versions, state.wanted.versions
         return current if claims == current else shared_claims(claims)
 
     def _resume(self, state: TypeState, claims: Mapping[str, str]) -> Mapping[str, Resource]:

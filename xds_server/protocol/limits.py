@@ -4,8 +4,9 @@ Generous for any Envoy there is, and small beside a server's memory: what one cl
 another. A stream that asks for more is ended with a sentence that names the limit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from xds_server.protocol.messages import ForeignNodeError, TooMuchError
 from xds_server.protocol.names import Names
@@ -33,16 +34,18 @@ def check_names(short: str, names: Names, limits: Limits = LIMITS) -> None:
         raise TooMuchError(f"the names of {short} have more than {limits.characters} characters together")
 
 
-def check_request(request: Any, node_id: str, limits: Limits = LIMITS) -> None:
-    """Look at what no subscription shows: who speaks, and what it says it has.
+def check_node(given: str, node_id: str) -> None:
+    """Raise ForeignNodeError where a later request names another node than the first, `node_id`.
 
-    `request` is a discovery request of either variant, `node_id` that of the stream's first one. A later node
-    of the same id is what clients send that repeat it (Envoy: `set_node_on_first_message_only`). Raises
-    ForeignNodeError where another speaks, as its first word decided what it is served, and TooMuchError.
+    Its first word decided what a stream is served. A later node of the same id is what clients send that
+    repeat it (Envoy: `set_node_on_first_message_only`).
     """
-    if request.node.id not in ("", node_id):
+    if given not in ("", node_id):
         raise ForeignNodeError("node.id is not that of the first request; open a stream for each node")
-    versions = getattr(request, "initial_resource_versions", ())
+
+
+def check_claims(versions: Mapping[str, str], limits: Limits = LIMITS) -> None:
+    """Raise TooMuchError where a request says of more resources than a client may that it has them."""
     if len(versions) > limits.names:
         raise TooMuchError(f"the request lists more than {limits.names} initial_resource_versions")
     if versions and max(map(len, versions)) > limits.name_length:

@@ -116,6 +116,11 @@ class Machine:
                 return True
         return False
 
+    def expires(self, type_url: str) -> bool:
+        """Tell whether anything of a type that is served has a time to live."""
+        known = _TYPES.get(type_url)
+        return known is not None and bool(self.snapshot.sets[known].expiring)
+
     def held_back(self, at: float) -> float | None:
         """Give after how many seconds `outbox` has more to give, even if nothing happens; None for never."""
         self._now = at

@@ -19,7 +19,7 @@ class Subscription:
     `names` is an object that all streams share that subscribe to the same; another request, another object.
     """
 
-    __slots__ = ("_asked", "_first", "_legacy_wildcard", "_told", "grown", "names", "wildcard")
+    __slots__ = ("_asked", "_first", "_legacy_wildcard", "grown", "names", "wildcard")
 
     def __init__(self, *, legacy_wildcard: bool) -> None:
         self._legacy_wildcard = legacy_wildcard
@@ -30,8 +30,6 @@ class Subscription:
         """Whether names were added that nobody has looked at yet."""
         self._asked: Names | None = None
         """All that the last SotW request named."""
-        self._told = NO_NAMES
-        """The names when `news` was asked for last."""
 
     def wants(self, name: str) -> bool:
         """Tell whether a resource of that name is subscribed to."""
@@ -83,8 +81,3 @@ class Subscription:
         gained, lost = (new - dropped, dropped & self.names) if dropped else (new, dropped)
         if gained or lost:
             self.names = self.names.changed(gained, lost)
-
-    def news(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Give the names that were gained and those that were lost since this was last asked."""
-        told, self._told = self._told, self.names
-        return self.names.since(told)

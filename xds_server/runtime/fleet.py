@@ -8,6 +8,7 @@ from envoy.config.core.v3.base_pb2 import Node
 from xds_server.model.proxy import Proxy
 from xds_server.model.types import TypeUrl
 from xds_server.protocol.machine import Machine
+from xds_server.protocol.names import NO_NAMES, Names
 from xds_server.protocol.node import MAX_NODE_TEXT
 from xds_server.runtime.interest import Interest
 
@@ -40,29 +41,26 @@ class Fleet:
 
     def __init__(self) -> None:
         self.interest = Interest()
-        self._sessions: dict[Session, None] = {}
+        self._sessions: dict[Session, Names] = {}
+        """Of each stream the endpoints that `interest` knows it wants."""
 
     def enter(self, session: Session) -> None:
         """Note a stream that begins; doing it twice is harmless."""
-        self._sessions[session] = None
+        self._sessions.setdefault(session, NO_NAMES)
 
     def heard(self, session: Session) -> None:
         """Note what the last request of a stream said of the endpoints it wants; `*` is no name."""
         state = session.machine.types.get(TypeUrl.ENDPOINTS)
-        if state is not None and session in self._sessions:
-            gained, lost = state.subscription.news()
-            # Nearly every request acknowledges, and asks for nothing new.
-            if gained or lost:
-                self.interest.change(gained, lost)
+        known = self._sessions.get(session)
+        # Nearly every request acknowledges, and asks for nothing new.
+        if state is not None and known is not None and known is not state.subscription.names:
+            self._sessions[session] = state.subscription.names
+            self.interest.move(known, state.subscription.names)
 
     def leave(self, session: Session) -> None:
         """Note that a stream has ended; doing it twice is harmless."""
-        if session not in self._sessions:
-            return
-        self.heard(session)
-        del self._sessions[session]
-        if (state := session.machine.types.get(TypeUrl.ENDPOINTS)) is not None:
-            self.interest.change((), state.subscription.names)
+        known = self._sessions.pop(session, NO_NAMES)
+        self.interest.move(known, NO_NAMES)
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -74,16 +72,14 @@ def known_node(node: Node) -> bytes:
     """Encode a node without what nobody reads here: its 60 kB of extensions, its dynamic parameters.
 
     Where more than 16 kB are left, only its id and the start of its cluster and agent are kept: the text is
-    the client's own, and must not fill this server's memory.
+    the client's own, and must not fill this server's memory. The node given loses what is left out.
     """
-    known = Node()
-    known.CopyFrom(node)
     for unread in ("extensions", "dynamic_parameters", "listening_addresses"):
-        known.ClearField(unread)
-    if known.ByteSize() > _MOST_BYTES:
-        known = Node(
+        node.ClearField(unread)
+    if node.ByteSize() > _MOST_BYTES:
+        node = Node(
             id=node.id,
             cluster=node.cluster[:MAX_NODE_TEXT],
             user_agent_name=node.user_agent_name[:MAX_NODE_TEXT],
         )
-    return known.SerializeToString()
+    return node.SerializeToString()

@@ -4,17 +4,22 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from itertools import chain
+from typing import Final
 
 from xds_server.translate.names import services_of
 
+_NOTHING: Final = frozenset[str]()
+
 
 class Interest:
-    """Counts services: how many streams subscribe to a cluster that can lead to each.
+    """Counts services: for each the sets of clusters in use that can lead to it.
 
-    What a change costs goes by the names that changed, not by those there are.
+    Streams mostly want the very same set, which is gone through for the first and for the last of them only.
     """
 
     def __init__(self) -> None:
+        self._streams: Counter[frozenset[str]] = Counter()
+        """How many streams want each set of clusters."""
         self._counts: Counter[str] = Counter()
         self._names: frozenset[str] | None = frozenset()
         self._changed = asyncio.Event()
@@ -26,8 +31,21 @@ class Interest:
             self._names = frozenset(self._counts)
         return self._names
 
+    def move(self, before: frozenset[str], after: frozenset[str]) -> None:
+        """Take note that a stream wants the clusters `after`, and no longer those `before`."""
+        streams, gained, lost = self._streams, _NOTHING, _NOTHING
+        streams[after] += 1
+        if streams[after] == 1:
+            gained = after
+        streams[before] -= 1
+        if streams[before] == 0:
+            del streams[before]
+            lost = before
+        if gained or lost:
+            self.change(gained - lost, lost - gained)
+
     def change(self, gained: Iterable[str], lost: Iterable[str]) -> None:
-        """Take note of the clusters one stream subscribes to now, and of those it does not any more."""
+        """Take note of clusters that are wanted once more now, and of those that are once less."""
         before = len(self._counts)
         first = gone = False
         for name in chain.from_iterable(map(services_of, gained)):

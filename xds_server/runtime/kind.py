@@ -65,8 +65,8 @@ class Kind:
         """What those are served who say nothing of what they make of it: clients that poll."""
         self.refusals: dict[Key, Refusal] = {}
         self.raw: Snapshot | None = None
-        self._taken: Mapping[str, Resource] | None = None
-        """What was accepted last: the same for all streams that were sent the same."""
+        self._taken: dict[TypeUrl, Mapping[str, Resource]] = {}
+        """What was accepted last of each type: the same for all streams that were sent the same."""
         self._accepted = Accepted()
         self._views: dict[View, None] = {}
         self._turn = 0
@@ -77,7 +77,7 @@ class Kind:
 
     def publish(self, raw: Snapshot) -> None:
         """Take the newest snapshot of the group."""
-        before, self.raw, self._taken = self.raw, raw, None
+        before, self.raw, self._taken = self.raw, raw, {}
         self._altered = {}
         self.refusals = {
             key: one for key, one in self.refusals.items() if version_in(raw, key) == one.version
@@ -133,9 +133,11 @@ class Kind:
     def accept(self, resources: Mapping[str, Resource], type_url: TypeUrl, claims: Mapping[str, str]) -> bool:
         """Take what a client accepted, or says it has; tell whether others are served something else now."""
         raw, cleared = self.raw, False
-        if raw is None or (resources is self._taken and not self.refusals):
+        news = bool(resources) and resources is not self._taken.get(type_url)
+        if raw is None or not (news or self.refusals):
             return False
-        self._taken = resources
+        if news:
+            self._taken[type_url] = resources
         for resource in resources.values():
             self._accepted.take(resource, raw)
         if not self.refusals:

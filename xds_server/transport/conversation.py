@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+from envoy.config.core.v3.base_pb2 import Node
 
 from xds_server import telemetry
-from xds_server.model.types import TypeUrl
 from xds_server.protocol import Answer, DeltaMachine, ProtocolError, Response
-from xds_server.protocol.limits import check_request
-from xds_server.protocol.reading import Acknowledgement
+from xds_server.protocol.limits import check_node
 from xds_server.runtime.fleet import Session
 from xds_server.runtime.view import View
 from xds_server.telemetry import Event, log
@@ -27,8 +26,7 @@ from xds_server.transport.ending import BUG, CLIENT_DONE, End
 from xds_server.transport.fanout import FanOut
 from xds_server.transport.flow import Flow, FlowLimits
 from xds_server.transport.patience import Patience
-from xds_server.transport.stream import Stream
-from xds_server.transport.variant import Variant, decode, refusal_of
+from xds_server.transport.variant import RequestStream, Variant, refusal_of
 
 _TOLD: Final = FlowLimits(burst=20, rate=0.5)
 """How many rejections of one stream the log tells of at once, and a second from then on; all are counted."""
@@ -75,7 +73,7 @@ class Conversation:
     )
 
     def __init__(
-        self, variant: Variant, session: Session, view: View, stream: Stream, shared: Shared
+        self, variant: Variant, session: Session, view: View, stream: RequestStream, shared: Shared
     ) -> None:
         self._variant = variant
         self._session = session
@@ -107,13 +105,13 @@ class Conversation:
 
     async def _next(self) -> End | None:
         """Wait for one request and deal with it; nothing of it is kept while the next one is waited for."""
-        request = await self._stream.read()
-        if isinstance(request, End):
-            return request
+        read = await self._stream.read()
+        if isinstance(read, End):
+            return read
         if self._push is not None:
             await asyncio.wait((self._push,))
         at = time.time()
-        self._receive(decode(self._variant, request), at)
+        self._receive(*read, at)
         if responses := self._machine.outbox(at):
             await self._write_all(responses)
         self._set_timers(responses, at)
@@ -121,11 +119,11 @@ class Conversation:
 
     # --- what comes in -----------------------------------------------------------------------------------
 
-    def _receive(self, request: Any, at: float) -> None:
+    def _receive(self, node: Node | None, request: Any, at: float) -> None:
         counted(self._variant.name, request.type_url).requests.inc()
         try:
-            if not isinstance(request, Acknowledgement):
-                check_request(request, self._session.proxy.id)
+            if node is not None:
+                check_node(node.id, self._session.proxy.id)
             answer = self._machine.receive(request, at)
         except ProtocolError as error:
             raise refusal_of(error) from None
@@ -195,7 +193,6 @@ class Conversation:
                     count_response(self._variant.name, self._session, response)
                     patience.begin(stream)
                     await stream.context.write(response.payload)
-                    patience.done(stream)
                 responses = self._what_is_due() if self._due else ()
         except grpc.aio.InternalError:
             raise GoneError from None
@@ -216,8 +213,10 @@ class Conversation:
             self._reminder = asyncio.get_running_loop().call_later(seconds, self._beats)
 
     def _may_expire(self, sent: Sequence[Response]) -> bool:
-        sets = self._machine.snapshot.sets
-        return any(response.type in sets and sets[TypeUrl(response.type)].expiring for response in sent)
+        for response in sent:  # noqa: SIM110 - a generator costs more than what it looks at
+            if self._machine.expires(response.type):
+                return True
+        return False
 
     def _beats(self) -> None:
         self._beat = True

@@ -1,6 +1,7 @@
 """Ends the streams of clients that do not take what is written to them (T-LM-03)."""
 
 import asyncio
+import time
 from typing import Protocol
 
 import grpc
@@ -28,11 +29,11 @@ class Patience:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, writing: Writing) -> None:
-        """Note that a write begins."""
-        loop = asyncio.get_running_loop()
-        self._since[writing] = loop.time()
+        """Note that a write begins; the one before it, if there was one, has ended."""
+        self._since.pop(writing, None)
+        self._since[writing] = time.monotonic()
         if self._timer is None:
-            self._timer = loop.call_later(self._seconds, self._look)
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
 
     def done(self, writing: Writing) -> None:
         """Note that it has ended, however it did; doing it twice is harmless."""
@@ -40,14 +41,13 @@ class Patience:
 
     def _look(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        late = loop.time() - self._seconds
+        late = time.monotonic() - self._seconds
         for writing in [one for one, since in self._since.items() if since <= late]:
             del self._since[writing]
             writing.break_off(self._end())
         if self._since:
-            oldest = next(iter(self._since.values()))
-            self._timer = loop.call_at(oldest + self._seconds, self._look)
+            wait = next(iter(self._since.values())) - late
+            self._timer = asyncio.get_running_loop().call_later(wait, self._look)
 
     def _end(self) -> End:
         sentence = f"the client took no response for {self._seconds:g} s"

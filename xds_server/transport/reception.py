@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from envoy.config.core.v3.base_pb2 import Node
 
 from xds_server.model.proxy import Proxy
 from xds_server.model.types import TypeUrl
@@ -25,9 +26,8 @@ from xds_server.transport.fanout import FanOut
 from xds_server.transport.flow import FlowLimits
 from xds_server.transport.identity import Identity, mismatch
 from xds_server.transport.patience import Patience
-from xds_server.transport.stream import Stream
 from xds_server.transport.unanswered import AnswerLimits, Answers
-from xds_server.transport.variant import DELTA, Variant, decode
+from xds_server.transport.variant import DELTA, RequestStream, Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +86,12 @@ class Reception:
         self._answers = Answers(limits.answers)
         self._shared = Shared(heard=fleet.heard, fan_out=FanOut(), patience=Patience(limits.write))
 
-    async def receive(self, call: Call, stream: Stream) -> End:
+    async def receive(self, call: Call, stream: RequestStream) -> End:
         """Serve a stream; give how it ends.
 
         Raises RefusedError where the client is not to be served, and GoneError where it has left.
         """
-        caller = self._caller(call, await self._first_request(stream))
+        caller = self._caller(call, await self._first_node(stream))
         await self._turn()
         about = {"node": caller.proxy.id, "variant": call.variant.name, "peer": call.context.peer()}
         log(Event.STREAM_OPENED, cluster=caller.proxy.cluster, **about)
@@ -103,8 +103,8 @@ class Reception:
         finally:
             log(Event.STREAM_CLOSED, **about)
 
-    async def _first_request(self, stream: Stream) -> bytes:
-        """Wait for the first request: a stream that says nothing holds no slot for ever."""
+    async def _first_node(self, stream: RequestStream) -> Node:
+        """Wait for the node of the first request: a stream that says nothing holds no slot for ever."""
         try:
             async with asyncio.timeout(self._limits.first_request):
                 first = await stream.first()
@@ -113,10 +113,9 @@ class Reception:
             raise refused(grpc.StatusCode.DEADLINE_EXCEEDED, sentence) from None
         if isinstance(first, End):
             raise RefusedError(first)
-        return first
+        return first[0] or Node()
 
-    def _caller(self, call: Call, first: bytes) -> _Caller:
-        node = decode(call.variant, first).node
+    def _caller(self, call: Call, node: Node) -> _Caller:
         try:
             proxy = proxy_of(node, delta=call.variant is DELTA)
         except NodeError as error:
@@ -163,7 +162,7 @@ class Reception:
             node=caller.node,
         )
 
-    async def _converse(self, call: Call, session: Session, view: View, stream: Stream) -> End:
+    async def _converse(self, call: Call, session: Session, view: View, stream: RequestStream) -> End:
         """Serve a stream whose client is known until it ends."""
         self._fleet.enter(session)
         try:
@@ -174,7 +173,7 @@ class Reception:
 
 
 @contextmanager
-def _until_expiry(identity: Identity | None, stream: Stream) -> Iterator[None]:
+def _until_expiry(identity: Identity | None, stream: RequestStream) -> Iterator[None]:
     """End the stream when the client's certificate expires; gRPC looks at it once, at the start (P-116)."""
     if identity is None:
         yield

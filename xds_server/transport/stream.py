@@ -2,30 +2,46 @@
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import grpc
 
 from xds_server.transport.ending import CLIENT_DONE, End
 from xds_server.transport.flow import Flow, FlowLimits, flooded
 
+T = TypeVar("T")
 
-class Stream:
+
+class Stream(Generic[T]):
     """Reads in the task that makes it; an end may come from anywhere.
 
-    `context` is gRPC's. There is no second task and no queue: what is not read stays in the transport, and
-    HTTP/2's flow control stops the client (RFC 9113, 5.2). An end comes before everything else: it interrupts
-    the task where that waits for a request, and by `break_off` wherever it waits.
+    `context` is gRPC's, and `decode` makes a request of its bytes. There is no second task and no queue: what
+    is not read stays in the transport, and HTTP/2's flow control stops the client (RFC 9113, 5.2). An end
+    comes before everything else: it interrupts the task where that waits for a request, and by `break_off`
+    wherever it waits.
     """
 
-    __slots__ = ("__weakref__", "_broken", "_end", "_first", "_flow", "_limits", "_task", "_waits", "context")
+    __slots__ = (
+        "__weakref__",
+        "_broken",
+        "_decode",
+        "_end",
+        "_first",
+        "_flow",
+        "_limits",
+        "_task",
+        "_waits",
+        "context",
+    )
 
-    def __init__(self, context: Any, limits: FlowLimits) -> None:
+    def __init__(self, context: Any, limits: FlowLimits, decode: Callable[[bytes], T]) -> None:
         self.context = context
+        self._decode = decode
         self._limits = limits
         self._flow = Flow(limits, time.monotonic())
         self._task = asyncio.current_task()
-        self._first: bytes | None = None
+        self._first: T | None = None
         self._end: End | None = None
         self._waits = False
         self._broken = False
@@ -56,15 +72,21 @@ class Stream:
             return None
         return self._end
 
-    async def first(self) -> bytes | End:
-        """Give the first request, or the end that came before it; it will be read again."""
+    async def first(self) -> T | End:
+        """Give the first request, or the end that came before it; it will be read again.
+
+        Raises what `decode` raises.
+        """
         read = await self.read()
-        if isinstance(read, bytes):
+        if not isinstance(read, End):
             self._first = read
         return read
 
-    async def read(self) -> bytes | End:
-        """Wait for the next request; who asks too fast waits longer, and is ended if it goes on (P-122)."""
+    async def read(self) -> T | End:
+        """Wait for the next request; who asks too fast waits longer, and is ended if it goes on (P-122).
+
+        Raises what `decode` raises.
+        """
         if self._end is not None:
             return self._end
         if self._first is not None:
@@ -82,4 +104,4 @@ class Stream:
                 await asyncio.sleep(wait)
         finally:
             self._waits = False
-        return bytes(request)
+        return self._decode(request)

@@ -20,7 +20,7 @@ from xds_server.transport.identity import Identity, identity_of
 from xds_server.transport.reception import Call, Reception, StreamLimits
 from xds_server.transport.services import SERVICES, Service
 from xds_server.transport.stream import Stream
-from xds_server.transport.variant import DELTA, SOTW, Variant
+from xds_server.transport.variant import DELTA, SOTW, RequestStream, Variant
 
 _DRAIN_STEP: Final = 0.01
 """Seconds between two streams that are sent away: no more than so many clients reconnect at a time."""
@@ -35,7 +35,7 @@ class DiscoveryService:
         self._limits = limits
         self._admission = Admission(caps=limits.caps, rate=limits.rate)
         self._reception = Reception(pipeline, fleet, self._admission, identifier, limits)
-        self._streams: set[Stream] = set()
+        self._streams: set[RequestStream] = set()
         self._stopping = False
 
     @property
@@ -118,7 +118,7 @@ class DiscoveryService:
 
     async def _serve(self, call: Call) -> End:
         """Converse until either side is done; give how it ends."""
-        stream = Stream(call.context, self._limits.flow)
+        stream: RequestStream = Stream(call.context, self._limits.flow, call.variant.decode)
         if self._stopping:
             stream.end(_STOPPING)
         self._streams.add(stream)

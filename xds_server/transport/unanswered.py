@@ -17,7 +17,7 @@ import grpc
 from xds_server.model.types import TypeUrl
 from xds_server.protocol.machine import Machine
 from xds_server.transport.ending import End
-from xds_server.transport.stream import Stream
+from xds_server.transport.variant import RequestStream
 
 _PARTS: Final = 16
 """Parts of a round, each looked at by itself: 20,000 streams at once would hold up all others for 50 ms."""
@@ -82,13 +82,13 @@ class Answers:
 
     def __init__(self, limits: AnswerLimits) -> None:
         self._limits = limits
-        self._watches: dict[int, tuple[Stream, Unanswered]] = {}
+        self._watches: dict[int, tuple[RequestStream, Unanswered]] = {}
         self._left: list[int] = []
         """Whom to look at before the round begins again; one that has ended is not held by it."""
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def awaited(self, machine: Machine, stream: Stream) -> Iterator[None]:
+    def awaited(self, machine: Machine, stream: RequestStream) -> Iterator[None]:
         """Look at a stream for as long as the context is open; end it where it has to end."""
         self._watches[id(stream)] = stream, Unanswered(machine, self._limits)
         if self._timer is None:

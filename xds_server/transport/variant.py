@@ -1,9 +1,10 @@
 """The two variants of xDS over a stream: their requests, and what speaks them."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
+from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
 from google.protobuf.message import DecodeError
 
@@ -12,6 +13,7 @@ from xds_server.protocol.messages import ForeignNodeError, TooMuchError
 from xds_server.protocol.payload import check_payload
 from xds_server.protocol.reading import read
 from xds_server.transport.ending import RefusedError, refused
+from xds_server.transport.stream import Stream
 
 _STATUSES: Final = {
     TooMuchError: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -33,18 +35,23 @@ class Variant:
     request: Any
     machine: type[SotwMachine | DeltaMachine]
 
+    def decode(self, payload: bytes) -> tuple[Node | None, Any]:
+        """Give the node and the request that bytes hold.
+
+        Raises RefusedError where they hold none, or too large a one.
+        """
+        try:
+            check_payload(payload, self.request)
+            return read(self.request, payload)
+        except DecodeError:
+            sentence = f"the message is not a {self.request.DESCRIPTOR.name}"
+            raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
+        except ProtocolError as error:
+            raise refusal_of(error) from None
+
 
 SOTW: Final = Variant(name="sotw", request=DiscoveryRequest, machine=SotwMachine)
 DELTA: Final = Variant(name="delta", request=DeltaDiscoveryRequest, machine=DeltaMachine)
 
-
-def decode(variant: Variant, payload: bytes) -> Any:
-    """Give the request that bytes hold. Raises RefusedError where they hold none, or too large a one."""
-    try:
-        check_payload(payload, variant.request)
-        return read(variant.request, payload)
-    except DecodeError:
-        sentence = f"the message is not a {variant.request.DESCRIPTOR.name}"
-        raise refused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from None
-    except ProtocolError as error:
-        raise refusal_of(error) from None
+RequestStream: TypeAlias = Stream[tuple[Node | None, Any]]
+"""A stream of requests, each with its node, if it has one."""
