@@ -18,9 +18,11 @@ from xds_server.files.secrets import SecretsSource
 from xds_server.protocol.machine import Machine
 from xds_server.protocol.subscription import Subscription
 from xds_server.runtime import line, pipeline
+from xds_server.runtime.building import Builder
 from xds_server.runtime.fleet import Fleet
 from xds_server.runtime.guarding import Guarding
 from xds_server.runtime.history import History
+from xds_server.runtime.interest import Interest
 from xds_server.runtime.kind import Kind
 from xds_server.runtime.lag import LoopLag
 from xds_server.runtime.latest import Latest
@@ -39,6 +41,7 @@ HOOKS: tuple[tuple[Any, str], ...] = (
     (pipeline, "_report"),
     (line.Line, "publish"),
     (pipeline.Pipeline, "_build_all"),
+    (Builder, "build"),
     (History, "note"),
     (Kind, "publish"),
     (Kind, "accept"),
@@ -53,7 +56,8 @@ HOOKS: tuple[tuple[Any, str], ...] = (
     (Conversation, "_settle"),
     (Machine, "offer"),
     (Machine, "receive"),
-    (Subscription, "news"),
+    (Subscription, "replace"),
+    (Interest, "move"),
     (Fleet, "enter"),
     (Fleet, "heard"),
     (Stream, "read"),
@@ -73,8 +77,7 @@ class Spoiler:
         self.armed: str | None = None
         self.raised: dict[str, int] = {}
         for owner, name in HOOKS:
-            if name in vars(owner):
-                monkeypatch.setattr(owner, name, self._spoiled(owner, name))
+            monkeypatch.setattr(owner, name, self._spoiled(owner, name))
 
     def _spoiled(self, owner: Any, name: str) -> Any:
         real, key = vars(owner)[name], f"{owner.__name__}.{name}"

@@ -13,7 +13,7 @@ from tests.rig.ports import free_port
 from tests.runtime.inputs import LOOPBACK
 from xds_server.app import serve as app
 from xds_server.model.catalog import Catalog
-from xds_server.runtime import pipeline, supervise
+from xds_server.runtime import building, supervise
 from xds_server.runtime.latest import Latest
 from xds_server.settings import Settings
 from xds_server.settings.values import ADMIN_DEFAULT, XDS_DEFAULT
@@ -33,8 +33,8 @@ async def whole(monkeypatch: pytest.MonkeyPatch, first: Catalog) -> AsyncIterato
     """Run it. What failed is begun anew almost at once: the pauses have a test of their own."""
     monkeypatch.setattr(supervise, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(supervise, "_LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr(pipeline, "_RETRY", 0.01)
-    monkeypatch.setattr(pipeline, "_LATEST_RETRY", 0.05)
+    monkeypatch.setattr(building, "_RETRY", 0.01)
+    monkeypatch.setattr(building, "_LATEST_RETRY", 0.05)
     one = Whole(Latest(first), free_port(), free_port())
     stop = asyncio.Event()
     monkeypatch.setattr(app, "_told_to_stop", stop.wait)

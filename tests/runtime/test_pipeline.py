@@ -246,5 +246,6 @@ def test_what_follows_an_older_snapshot_is_not_published():
     assert count("overtaken") == before + 1
 
 
-def test_the_group_of_everyone_says_nothing_of_an_admin_port():
-    assert Group(admin_port=None) == module.EVERYONE
+def test_the_group_of_everyone_has_neither_an_admin_port_nor_clusters_of_its_own():
+    """So its route table is the constant one, and a service more costs no other."""
+    assert Group(admin_port=None, static_clusters=()) == module.EVERYONE

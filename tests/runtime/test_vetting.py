@@ -81,7 +81,7 @@ async def test_what_changes_is_served_when_it_has_passed_and_nothing_else_is_ask
         judge.may_answer.clear()
         vetted.catalog.publish(catalog(user=8001, order=8002))
         await eventually(lambda: judge.asked)
-        assert sorted(judge.asked[0]) == ["default", "order"]
+        assert sorted(judge.asked[0]) == ["order"]
         assert vetted.names(CDS) == ["user"]
 
         judge.may_answer.set()

@@ -45,8 +45,11 @@ _OFFER_EVERY: Final = 2.0
 
 _RESOURCES: Final = {one.short: telemetry.SNAPSHOT_RESOURCES.labels(one.short) for one in TypeUrl}
 
-EVERYONE: Final = Group()
-"""The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it."""
+EVERYONE: Final = Group(static_clusters=())
+"""The group that is built whether or not a proxy is connected; `/problems` and the metrics speak of it.
+
+Like proxies with a bootstrap of ours it has routes that name no plain service, so that one more costs itself.
+"""
 
 
 class TooManyKindsError(Exception):
