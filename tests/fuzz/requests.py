@@ -19,7 +19,7 @@ from xds_server.protocol.node import NodeError, proxy_of
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate import Translator
 from xds_server.transport.ending import RefusedError
-from xds_server.transport.variant import DELTA, SOTW, Variant, decode
+from xds_server.transport.variant import DELTA, SOTW, Variant
 
 KEY = b"canary-of-the-fuzzer"
 _LARGEST = 1024 * 1024
@@ -43,9 +43,9 @@ def converse(variant: Variant, only: TypeUrl | None, messages: list[bytes]) -> N
     machine = None
     for at, message in enumerate(messages):
         try:
-            request = decode(variant, message)
+            node, request = variant.decode(message)
             if machine is None:
-                proxy = proxy_of(request.node, delta=variant is DELTA)
+                proxy = proxy_of(node or Node(), delta=variant is DELTA)
                 machine = variant.machine(snapshot(), "fuzz", client=proxy.group.client, only=only)
             machine.receive(request, float(at))
         except (RefusedError, NodeError, ProtocolError) as end:
