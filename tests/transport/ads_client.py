@@ -32,7 +32,7 @@ VARIANTS: Final = ("sotw", "delta", "sotw per type", "delta per type")
 BY_TYPE: Final = {service.type: service for service in SERVICES}
 _RESPONSES: Final = {"sotw": DiscoveryResponse, "delta": DeltaDiscoveryResponse}
 _OPTIONS: Final = (("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1))
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 15.0
 
 
 def edge(node_id: str = "edge-1", **metadata: Any) -> Node:

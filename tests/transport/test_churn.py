@@ -51,7 +51,7 @@ def held(server):
         "slots": server.server.slots,
         "streams open": len(server.server._discovery._streams),
         "lines": len(lines),
-        "streams": sum(line.streams.total() for line in lines),
+        "streams": sum(line.open for line in lines),
         "loads": len(server.loads.reporters) if hasattr(server.loads, "reporters") else 0,
     }
 

@@ -108,6 +108,9 @@ class Table(Mapping[str, T]):
 
         They need not follow each other, as long as both were made of a third.
         """
+        if len(self.line) > 1 and self.line[1][0] is older.line[0][0]:
+            # The very next one: nearly every pair that is asked about.
+            return self.line[1][1]
         back = set[str]()
         for mark, changed in older.line:
             back |= changed

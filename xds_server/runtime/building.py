@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from xds_server import telemetry
 from xds_server.runtime.line import Inputs, Line
 from xds_server.runtime.slices import in_slices
+from xds_server.runtime.standing import Standing
 from xds_server.telemetry import Event, log
 from xds_server.translate import Known, Understanding
 
@@ -33,19 +34,23 @@ class Builder:
         self.understanding = Understanding()
         self._inputs = inputs
         self._again = again
+        self.lines = Standing()
         self._lock = asyncio.Lock()
         """Held while anything is built: what was made last is shared, and has one writer."""
 
-    async def build(self, lines: Iterable[Line], built: Built) -> None:
-        """Build what of these lines is behind."""
+    async def build(self, only: Line | None, built: Built) -> None:
+        """Build one line, or all that have streams, as far as they are behind."""
         async with self._lock:
             inputs = self._inputs()
             known = None if inputs is None else await self._known(inputs)
-            for line in lines:
+            if inputs is not None:
+                self.lines.move(inputs, known)
+            for line in [one for one in self.lines.alone if one is only or (only is None and one.open)]:
                 if inputs is not None and inputs.same(line.tried):
-                    line.end_round()
+                    line.end_round(line.tried)
                 elif inputs is None or known is None or not line.passes(inputs, known):
                     await self._build(line, built)
+                self.lines.take(line)
 
     async def _known(self, inputs: Inputs) -> Known | None:
         """Give what all groups have in common; None where a bug is in the way, which each will tell of."""
@@ -57,7 +62,7 @@ class Builder:
     async def _build(self, line: Line, built: Built) -> None:
         inputs = self._inputs()
         if inputs is None or inputs.same(line.tried):
-            line.end_round()
+            line.end_round(line.tried)
             return
 
         started = time.perf_counter()
@@ -75,8 +80,7 @@ class Builder:
             self._try_again(line)
             return
         finally:
-            line.tried = inputs if wanted() else None
-            line.end_round()
+            line.end_round(inputs if wanted() else None)
         line.succeeded(inputs)
         telemetry.SNAPSHOT_BUILDS.labels("published" if differs else "unchanged").inc()
         if differs:
@@ -88,7 +92,7 @@ class Builder:
         """Build from the same inputs again, later each time: what failed once may not fail for ever."""
 
         def again() -> None:
-            line.tried = None
+            line.again()
             self._again()
 
         if line.retry is not None:

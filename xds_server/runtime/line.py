@@ -17,6 +17,7 @@ from xds_server.runtime.emptying import Emptying
 from xds_server.runtime.history import Past
 from xds_server.runtime.latest import Latest
 from xds_server.runtime.slices import in_slices
+from xds_server.runtime.standing import Standing
 from xds_server.snapshot import EMPTY, Snapshot, building
 from xds_server.snapshot.build import Origin
 from xds_server.translate import Known, Translator, Understanding
@@ -57,16 +58,54 @@ class Line:
         self.kinds: dict[str, Kind] = {}
         self.streams: Counter[str] = Counter()
         """Open streams of each kind; those of none are remembered for when such a client comes again."""
-        self.tried: Inputs | None = None
-        """What the newest snapshot was made from, or was to be."""
-        self.made: Inputs | None = None
-        """What the newest snapshot was made from."""
+        self.open = 0
+        """How many there are of all kinds."""
         self.builds = 0
         """How often a build succeeded."""
         self.failures = 0
         """How often in a row a build failed."""
         self.retry: asyncio.TimerHandle | None = None
+        self._tried: Inputs | None = None
+        self._made: Inputs | None = None
         self._round: asyncio.Event | None = None
+        self._standing: Standing | None = None
+
+    @property
+    def tried(self) -> Inputs | None:
+        """What the newest snapshot was made from, or was to be."""
+        return self._tried if self._standing is None else self._standing.inputs
+
+    @property
+    def made(self) -> Inputs | None:
+        """What the newest snapshot was made from."""
+        return self._made if self._standing is None else self._standing.inputs
+
+    @property
+    def stands(self) -> bool:
+        """Whether it follows the inputs with others."""
+        return self._standing is not None
+
+    def stand(self, standing: Standing | None) -> None:
+        """Follow the inputs with these others from now on, or with None alone from where they are."""
+        # Old inputs are not to be held: each would be a catalog.
+        self._tried = self._made = None if standing is not None else self.made
+        self._standing = standing
+
+    def again(self) -> None:
+        """Let the next build make it, whatever it was made of."""
+        if self._standing is not None:
+            self._standing.leave(self)
+        self._tried = None
+
+    def enter(self, agent: str) -> None:
+        """Count one stream more of a kind."""
+        self.streams[agent] += 1
+        self.open += 1
+
+    def leave(self, agent: str) -> None:
+        """Count one stream less."""
+        self.streams[agent] -= 1
+        self.open -= 1
 
     async def build(self, inputs: Inputs, wanted: Callable[[], bool]) -> bool:
         """Build in slices and publish; tell whether the snapshot differs from the one before.
@@ -75,12 +114,12 @@ class Line:
         """
         previous = self.snapshot.value or EMPTY
         named = partial(origin, catalog=inputs.catalog, policy=inputs.policy)
-        snapshot = await in_slices(self._made(inputs, previous, named))
+        snapshot = await in_slices(self._steps(inputs, previous, named))
         if self.vetting is not None:
             snapshot = await self.vetting.vet(snapshot, previous, named)
         return wanted() and self.publish(snapshot, previous)
 
-    def _made(self, inputs: Inputs, previous: Snapshot, named: Origin) -> Steps[Snapshot]:
+    def _steps(self, inputs: Inputs, previous: Snapshot, named: Origin) -> Steps[Snapshot]:
         translation = yield from self.translator.translating(inputs.catalog, inputs.policy, inputs.secrets)
         snapshot = yield from building(
             translation.drafts, translation.problems, previous, translation.derived, named
@@ -104,7 +143,7 @@ class Line:
 
     def succeeded(self, inputs: Inputs) -> None:
         """Note that what is served is of these inputs."""
-        self.made, self.failures = inputs, 0
+        self._made, self.failures = inputs, 0
         self.builds += 1
         if self.retry is not None:
             self.retry.cancel()
@@ -112,6 +151,9 @@ class Line:
 
     async def round_done(self) -> None:
         """Wait until the round of building that is under way, or the next one, is over."""
+        if self._standing is not None:
+            await self._standing.moved()
+            return
         self._round = self._round or asyncio.Event()
         await self._round.wait()
 
@@ -121,12 +163,13 @@ class Line:
             return False
         if not self.translator.passes(known, inputs.catalog, inputs.policy):
             return False
-        self.made = self.tried = inputs
-        self.end_round()
+        self._made = inputs
+        self.end_round(inputs)
         return True
 
-    def end_round(self) -> None:
-        """Wake those who wait for the inputs that were tried."""
+    def end_round(self, tried: Inputs | None) -> None:
+        """Note what was tried, and wake those who wait for it."""
+        self._tried = tried
         if self._round is not None:
             self._round.set()
             self._round = None

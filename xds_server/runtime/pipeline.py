@@ -80,6 +80,8 @@ class Pipeline:
         """The catalogs and policies that were served last."""
         self.others: list[Callable[[], Iterable[Problem]]] = []
         """Who else tells of problems: guards, monitors."""
+        self._open = 0
+        """How many streams there are."""
         self._pin: Past | None = None
         self._served: Inputs | None = None
         """What anyone is served was made of, where the sources are followed."""
@@ -95,7 +97,7 @@ class Pipeline:
         """The problems of what is served now, to anyone."""
         found: set[Problem] = set()
         for group, line in self._lines.items():
-            if line.snapshot.value is not None and (line.streams.total() or group == EVERYONE):
+            if line.snapshot.value is not None and (line.open or group == EVERYONE):
                 found.update(line.snapshot.value.problems)
             for kind in line.kinds.values():
                 found.update(kind.problems(self._origin))
@@ -112,9 +114,7 @@ class Pipeline:
     def behind(self) -> int | None:
         """How often was built, if something that is served is not of the inputs there are; None if all is."""
         inputs = self._inputs()
-        served = [
-            line for line in self._lines.values() if line.streams.total() or line.snapshot is self.snapshot
-        ]
+        served = [line for line in self._lines.values() if line.open or line.snapshot is self.snapshot]
         if inputs is None or all(inputs.same(line.made) for line in served):
             return None
         return sum(line.builds for line in served)
@@ -122,9 +122,7 @@ class Pipeline:
     @property
     def holds(self) -> tuple[Hold, ...]:
         """What the empty guard holds of what is served now, to anyone."""
-        lines = (
-            line for line in self._lines.values() if line.streams.total() or line.snapshot is self.snapshot
-        )
+        lines = (line for line in self._lines.values() if line.open or line.snapshot is self.snapshot)
         found = {hold.id: hold for line in lines for hold in line.emptying.holds}
         return tuple(sorted(found.values()))
 
@@ -134,7 +132,7 @@ class Pipeline:
         for line in self._lines.values():
             if accepted := line.emptying.accept(hold_id):
                 found.update({hold.id: hold for hold in accepted})
-                line.tried = None
+                line.again()
                 self._changed.set()
         return tuple(sorted(found.values()))
 
@@ -179,11 +177,13 @@ class Pipeline:
                 kind.restore(known, time.time())
             if line.snapshot.value is not None:
                 kind.publish(line.snapshot.value)
-        line.streams[proxy.agent] += 1
+        line.enter(proxy.agent)
+        self._open += 1
         try:
             yield line.kinds[proxy.agent]
         finally:
-            line.streams[proxy.agent] -= 1
+            line.leave(proxy.agent)
+            self._open -= 1
 
     async def newest(self, proxy: Proxy) -> Snapshot:
         """Give what a client that has joined is served, made from the inputs there are now; wait for it."""
@@ -239,7 +239,7 @@ class Pipeline:
         line = self._lines[group]
         del line.kinds[agent]
         if not line.kinds and group != EVERYONE:
-            del self._lines[group]
+            self._builder.lines.drop(self._lines.pop(group))
 
     def _is_known_gateway(self, group: Group) -> bool:
         catalog = self._catalog.value
@@ -247,9 +247,10 @@ class Pipeline:
 
     def _line(self, group: Group) -> Line:
         line = Line(group, self._builder.understanding)
+        self._builder.lines.add(line)
 
         def build_again() -> None:
-            line.tried = None
+            line.again()
             self._changed.set()
 
         # An Envoy knows nothing of what gRPC clients load.
@@ -285,17 +286,17 @@ class Pipeline:
 
     async def _build_all(self) -> None:
         """Build what streams read; what nobody waits for is built once that is written, and less often."""
-        read = [line for line in self._lines.values() if line.streams.total()]
-        await self._builder.build(read or [self._lines[EVERYONE]], self._note)
-        if read:
+        is_read = bool(self._open)
+        await self._builder.build(None if is_read else self._lines[EVERYONE], self._note)
+        if is_read:
             self._unread.set()
 
     async def _build_unread(self) -> None:
         async for _ in bursts(self._unread, _UNREAD):
             await asyncio.sleep(_UNREAD_WAITS)
             everyone = self._lines[EVERYONE]
-            if not everyone.streams.total():
-                await self._builder.build([everyone], self._note)
+            if not everyone.open:
+                await self._builder.build(everyone, self._note)
 
     def _note(self, line: Line, inputs: Inputs, differs: bool) -> None:
         """Note that a line serves what was made of these inputs."""

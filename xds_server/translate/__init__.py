@@ -5,9 +5,18 @@ input. This is the only floor that builds Envoy messages. What cannot be built i
 Problem; one bad service never costs another its resources.
 """
 
-from xds_server.translate.last import Translation
+from xds_server.translate.last import Standpoint, Translation, only_services_differ
 from xds_server.translate.packing import Draft, Reference
 from xds_server.translate.translate import Translator
 from xds_server.translate.understanding import Known, Understanding
 
-__all__ = ["Draft", "Known", "Reference", "Translation", "Translator", "Understanding"]
+__all__ = [
+    "Draft",
+    "Known",
+    "Reference",
+    "Standpoint",
+    "Translation",
+    "Translator",
+    "Understanding",
+    "only_services_differ",
+]

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 
 from xds_server.model.catalog import Catalog, Service
 from xds_server.model.policy import EndpointPolicy, Hostnames, Policy
@@ -17,6 +19,8 @@ from xds_server.translate.memory import Memory, Part
 from xds_server.translate.packing import Draft
 from xds_server.translate.parts import cluster_part, endpoints_part, large_part, resolved_part
 from xds_server.translate.places import Places
+
+_GROUPS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,7 @@ class Backends:
 
     def _around(self, catalog: Catalog, policy: Policy) -> "_Around":
         listening = self._memory.same(("listening",), self._listening(policy))
-        places = Places(own=catalog.datacenter, others=policy.datacenters, lost=catalog.lost)
+        places = _places(catalog.datacenter, policy.datacenters, catalog.lost)
         return _Around(
             rules=self._memory.recall(("rules",), self._rules, policy.endpoints, listening),
             places=self._memory.same(("places",), places),
@@ -97,7 +101,7 @@ class Backends:
     def _rules(self, policy: EndpointPolicy, listening: tuple[tuple[str, int], ...]) -> EndpointRules:
         port = self._group.admin_port
         policy = replace(policy, deny_ports=policy.deny_ports | ({port} if port else set()))
-        return EndpointRules(policy, listening)
+        return _endpoint_rules(policy, listening)
 
     def _listening(self, policy: Policy) -> tuple[tuple[str, int], ...]:
         """Give where the client itself listens; one without a proxy does not."""
@@ -133,6 +137,19 @@ class Backends:
             return self._memory.part(key, endpoints_part, spec, *where, *picked)
         large = self._memory.recall(("large endpoints", spec.name), Large, spec, *where)
         return self._memory.part(key, large_part, large, *picked)
+
+
+# Groups that have the very same ones share what is made with them.
+
+
+@lru_cache(maxsize=_GROUPS)
+def _endpoint_rules(policy: EndpointPolicy, listening: tuple[tuple[str, int], ...]) -> EndpointRules:
+    return EndpointRules(policy, listening)
+
+
+@lru_cache(maxsize=_GROUPS)
+def _places(own: str, others: tuple[str, ...], lost: frozenset[str]) -> Places:
+    return Places(own=own, others=others, lost=lost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

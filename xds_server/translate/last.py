@@ -61,9 +61,17 @@ class Made(NamedTuple):
     whole: Whole | None
 
 
+@dataclass(slots=True)
+class Standpoint:
+    """A catalog, and what is known of it: where one group is, or many are that go on together."""
+
+    known: Known
+    catalog: Catalog
+
+
 @dataclass(slots=True, kw_only=True)
 class Last:
-    """The last translation, made from what was `known` of a catalog under a policy.
+    """The last translation, and the standpoint and the policy that it is of.
 
     `uses` has the clusters that a service's instances are endpoints of. `met` are the problems of each
     backend that has any, `others` those that are neither of backends nor of the source. `reads` are the only
@@ -71,8 +79,7 @@ class Last:
     an Envoy's.
     """
 
-    known: Known
-    catalog: Catalog
+    at: Standpoint
     policy: Policy
     backends: dict[str, Backend]
     others: tuple[Problem, ...]
@@ -86,16 +93,29 @@ class Last:
         for made in self.backends.values():
             self._note(made)
 
+    @property
+    def known(self) -> Known:
+        """What was known of the catalog that it is of."""
+        return self.at.known
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog that it is of."""
+        return self.at.catalog
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part could not be made. It may work now, whatever it was."""
+        return any(one.code is Code.TRANSLATION_FAILED for one in self.translation.problems)
+
     def differs_in_services_only(self, known: Known, catalog: Catalog, policy: Policy) -> bool:
         """Tell whether all but the services, and the problems of the source, is as it was."""
-        before = self.catalog
-        if policy is not self.policy or catalog.entries is not before.entries:
-            return False
-        if known.material is not self.known.material or catalog.datacenter != before.datacenter:
-            return False
-        # What failed may work now, whatever it was.
-        failed = (one for one in self.translation.problems if one.code is Code.TRANSLATION_FAILED)
-        return catalog.lost == before.lost and not any(failed)
+        return (
+            policy is self.policy
+            and known.material is self.known.material
+            and only_services_differ(self.catalog, catalog)
+            and not self.failed
+        )
 
     def matters(self, known: Known, catalog: Catalog) -> bool:
         """Tell whether anything that the group reads differs in a catalog, where services alone do."""
@@ -153,13 +173,22 @@ class Last:
             changes[draft.type][draft.name] = draft
         before = self.translation
         drafts = {one: before.drafts[one].changed(of_type) for one, of_type in changes.items()}
-        self.known, self.catalog = known, catalog
+        self.at = Standpoint(known, catalog)
         self.translation = Translation(
             drafts=MappingProxyType({**before.drafts, **drafts}),
             problems=sorted_problems(catalog.problems, self.others, *self.met.values()),
             derived=before.derived,
         )
         return self
+
+
+def only_services_differ(before: Catalog, catalog: Catalog) -> bool:
+    """Tell whether all but the services, and the problems of the source, is the same in two catalogs."""
+    return (
+        catalog.entries is before.entries
+        and catalog.datacenter == before.datacenter
+        and catalog.lost == before.lost
+    )
 
 
 def sorted_problems(*problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -23,7 +23,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.translate import gateways, on_demand, proxyless, routes, services
 from xds_server.translate.backends import Backend, Backends
 from xds_server.translate.entrances import Entrances, Inside
-from xds_server.translate.last import Last, Made, Translation, Whole, sorted_problems
+from xds_server.translate.last import Last, Made, Standpoint, Translation, Whole, sorted_problems
 from xds_server.translate.meaning import Meaning
 from xds_server.translate.memory import Memory, Part
 from xds_server.translate.packing import Draft
@@ -79,8 +79,22 @@ class Translator:
             return False
         if last.matters(known, catalog):
             return False
-        last.known, last.catalog = known, catalog
+        last.at = Standpoint(known, catalog)
         return True
+
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """The only services that matter to the group; None where any may, or nothing is translated yet."""
+        last = self._last
+        return None if last is None or last.failed else last.reads
+
+    def stand(self, at: Standpoint) -> None:
+        """Go on from here, as nothing that the group reads is another in this catalog.
+
+        Whoever shares the standpoint may move it, as long as that stays true.
+        """
+        if self._last is not None:
+            self._last.at = at
 
     def _own(self, policy: Policy) -> Policy:
         """Give the policy as it is for the group; the same object for the same one."""
@@ -149,8 +163,7 @@ class Translator:
             derived=proxyless.DERIVED if self._group.client is Client.GRPC else {},
         )
         return Last(
-            known=known,
-            catalog=catalog,
+            at=Standpoint(known, catalog),
             policy=policy,
             backends=made.backends,
             others=made.others,

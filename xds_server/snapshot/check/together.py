@@ -19,17 +19,15 @@ def check_together(resources: Mapping[TypeUrl, Mapping[str, Resource]], served: 
     """Give a complaint, a sentence, for each resource that cannot stand beside the others."""
     bad: dict[Key, str] = {}
     for type_url, by_name in resources.items():
-        bad.update(_too_many(type_url, by_name, served))
+        if len(by_name) > (most := LIMITS[type_url].count):
+            bad.update(_too_many(type_url, by_name, served, most))
     bad.update(_taken(resources.get(TypeUrl.LISTENER, {}), served))
     return bad
 
 
 def _too_many(
-    type_url: TypeUrl, by_name: Mapping[str, Resource], served: Served
+    type_url: TypeUrl, by_name: Mapping[str, Resource], served: Served, most: int
 ) -> Iterator[tuple[Key, str]]:
-    most = LIMITS[type_url].count
-    if len(by_name) <= most:
-        return
     sentence = (
         f"there are {len(by_name)} resources of this type, more than {most}; look for what is registered or "
         "configured many times over."
