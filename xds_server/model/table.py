@@ -190,6 +190,8 @@ def differing(old: Mapping[str, T], new: Mapping[str, T]) -> frozenset[str]:
         names = new.changed_between(old)
         if names is not None:
             return frozenset(name for name in names if old.get(name) is not new.get(name))
+    if not old:
+        return frozenset(new)
     known = map(old.get, new.keys())
     found = {name for name, unlike in zip(new, map(is_not, known, new.values()), strict=True) if unlike}
     found.update(old.keys() - new.keys())

@@ -53,6 +53,8 @@ class Understood:
 
     def under(self, policy: ServicePolicy, memory: Memory) -> "Understood":
         """Give the same as it is reached under a policy of one group's own."""
+        if policy is self.policy:
+            return self
         name = self.service.name
         own = memory.recall(("meaning", name), meaning.plain, name, policy, self.parts)
         return replace(self, policy=policy, meaning=own)
