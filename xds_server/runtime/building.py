@@ -45,7 +45,7 @@ class Builder:
             known = None if inputs is None else await self._known(inputs)
             if inputs is not None:
                 self.lines.move(inputs, known)
-            for line in [one for one in self.lines.alone if one is only or (only is None and one.open)]:
+            for line in [one for one in self.lines.alone if one.open] if only is None else [only]:
                 if inputs is not None and inputs.same(line.tried):
                     line.end_round(line.tried)
                 elif inputs is None or known is None or not line.passes(inputs, known):
