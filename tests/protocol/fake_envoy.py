@@ -2,8 +2,9 @@
 
 What it shares with the real one: it applies the good part of a response it rejects; a cluster that is new
 or changed waits for endpoints that come after it, and the ACK of clusters waits with it; it subscribes to the
-endpoints of its clusters and the routes of its listeners, and drops those of what is gone. It does not ask
-again for the endpoints of a changed cluster. Content that begins with `bad` is rejected.
+endpoints of its clusters and the routes of its listeners, by the names that those give, and drops those of
+what is gone. It does not ask again for the endpoints of a changed cluster. Content that begins with `bad` is
+rejected.
 
 With a stream for each type nothing waits: each cluster of the real one has a stream of its own then, and
 asks on it as the cluster changes.
@@ -11,12 +12,12 @@ asks on it as the cluster changes.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DiscoveryRequest
 from google.rpc.status_pb2 import Status
 
-from tests.protocol.resources import CDS, EDS, LDS, RDS
+from tests.protocol.resources import CDS, EDS, LDS, RDS, child
 from tests.protocol.talk import Sent
 from xds_server.model.types import TypeUrl
 
@@ -26,15 +27,24 @@ PARENT = {child: parent for parent, child in CHILD.items()}
 BAD = "bad"
 
 
+class Reply(NamedTuple):
+    """What is to be said of a response: the names of what is rejected in it, and of all that it held."""
+
+    nonce: str
+    rejected: str
+    names: set[str]
+
+
 @dataclass
 class Substream:
     """What is to be said of one type on the present stream."""
 
     started: bool = False
     changed: bool = False
-    replies: list[tuple[str, str]] = field(default_factory=list)
-    """Nonces to acknowledge, each with the names of what is rejected in its response."""
+    replies: list[Reply] = field(default_factory=list)
     nonce: str = ""
+    back: set[str] = field(default_factory=set)
+    """Names that were dropped and are wanted again, before that was said."""
     subscribe: set[str] = field(default_factory=set)
     unsubscribe: set[str] = field(default_factory=set)
 
@@ -52,6 +62,9 @@ class FakeEnvoy:
         self.version: dict[TypeUrl, str] = {}
         self.rejected: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
         self.warming: set[str] = set()
+        """The endpoints that clusters wait for."""
+        self.untold: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
+        """What came on the present stream to an Envoy that gives no names, until it acknowledges it."""
         self.fresh: dict[TypeUrl, set[str]] = {}
         """What came and was good on the present stream."""
         self.streams: dict[TypeUrl, Substream] = {}
@@ -60,10 +73,15 @@ class FakeEnvoy:
     def connect(self, types: Iterable[TypeUrl] = TYPES) -> None:
         """Begin a stream for these types; what was to be said on the one before is forgotten."""
         for type_url in types:
-            names = set(self.held[PARENT[type_url]]) if type_url in PARENT else set()
+            names = self.children(type_url)
             changed = type_url in CHILD or bool(names)
             self.streams[type_url] = Substream(subscribe=names, changed=changed)
             self.fresh.pop(type_url, None)
+
+    def children(self, kind: TypeUrl) -> set[str]:
+        """Give the names of the endpoints of its clusters, or of the routes of its listeners."""
+        parents = self.held[PARENT[kind]] if kind in PARENT else {}
+        return {child(name, word) for name, word in parents.items()}
 
     def wants(self, type_url: TypeUrl) -> bool:
         """Tell whether there is something to say of a type now."""
@@ -81,6 +99,8 @@ class FakeEnvoy:
         if full and kind in CHILD:
             gone |= self.held[kind].keys() - sent.resources.keys()
         self.rejected[kind] = (self.rejected[kind] - sent.resources.keys() - gone) | bad
+        if "{" not in self.words:
+            self.untold[kind] |= sent.resources.keys() - self.held[kind].keys()
         for name, content in sent.resources.items():
             if name not in bad and self._wanted(kind, name):
                 self._apply(kind, name, content)
@@ -93,35 +113,47 @@ class FakeEnvoy:
         # The real one would still claim the version it accepted last; docs/reference/protocol.md tells of it.
         self.version[kind] = "another" if bad else sent.version
         self.streams[kind].nonce = sent.nonce
-        self.streams[kind].replies.append((sent.nonce, ", ".join(sorted(bad))))
+        self.streams[kind].replies.append(Reply(sent.nonce, ", ".join(sorted(bad)), set(sent.resources)))
 
     def _wanted(self, kind: TypeUrl, name: str) -> bool:
-        return kind in CHILD or name in self.held[PARENT[kind]]
+        return kind in CHILD or name in self.children(kind)
 
     def _apply(self, kind: TypeUrl, name: str, content: str) -> None:
         old = self.held[kind].get(name)
+        if kind in CHILD and old is not None and child(name, old) != child(name, content):
+            self._remove(kind, name)
+            old = None
         self.held[kind][name] = content
         if kind is CDS and old != content and self.aggregated:
-            self.warming.add(name)
+            self.warming.add(child(name, content))
         if kind in CHILD and old is None:
-            child = self.streams[CHILD[kind]]
-            child.subscribe.add(name)
-            child.unsubscribe.discard(name)
-            child.changed = True
+            stream = self.streams[CHILD[kind]]
+            stream.subscribe.add(child(name, content))
+            if child(name, content) in stream.unsubscribe:
+                stream.unsubscribe.remove(child(name, content))
+                stream.back.add(child(name, content))
+            stream.changed = True
 
     def _remove(self, kind: TypeUrl, name: str) -> None:
         self.versions[kind].pop(name, None)
-        if self.held[kind].pop(name, None) is None or kind not in CHILD:
+        old = self.held[kind].pop(name, None)
+        if old is None or kind not in CHILD:
             return
+        name = child(name, old)
         self.warming -= {name} if kind is CDS else set()
-        child = CHILD[kind]
-        self.held[child].pop(name, None)
-        self.versions[child].pop(name, None)
-        self.rejected[child].discard(name)
-        stream = self.streams[child]
+        self.held[CHILD[kind]].pop(name, None)
+        self.versions[CHILD[kind]].pop(name, None)
+        self.rejected[CHILD[kind]].discard(name)
+        stream = self.streams[CHILD[kind]]
         stream.subscribe.discard(name)
         stream.unsubscribe.add(name)
         stream.changed = True
+
+    def _reply(self, kind: TypeUrl, request: Any, reply: Reply) -> None:
+        if reply.rejected:
+            request.error_detail.CopyFrom(Status(code=13, message=self.words.format(reply.rejected)))
+        else:
+            self.untold[kind] -= reply.names
 
 
 class SotwEnvoy(FakeEnvoy):
@@ -133,12 +165,14 @@ class SotwEnvoy(FakeEnvoy):
         request = DiscoveryRequest(
             type_url=type_url, response_nonce=stream.nonce, version_info=self.version.get(type_url, "")
         )
-        if type_url in PARENT:
-            request.resource_names.extend(sorted(self.held[PARENT[type_url]]))
-        rejected = stream.replies[-1][1] if stream.replies else ""
-        if rejected:
-            request.error_detail.CopyFrom(Status(code=13, message=self.words.format(rejected)))
-        stream.started, stream.changed, stream.replies = True, False, []
+        names = self.children(type_url)
+        # On a stream of its own what came back begins anew: it is not named in between.
+        back = set() if self.aggregated else stream.back & names
+        request.resource_names.extend(sorted(names - back))
+        if stream.replies:
+            self._reply(type_url, request, stream.replies[-1])
+        stream.started, stream.changed, stream.replies = True, bool(back), []
+        stream.unsubscribe, stream.back = set(), set()
         return request
 
 
@@ -159,9 +193,9 @@ class DeltaEnvoy(FakeEnvoy):
             known = {n: v for n, v in self.versions[type_url].items() if n not in waiting}
             request.initial_resource_versions.update(known)
         if stream.replies:
-            request.response_nonce, rejected = stream.replies.pop(0)
-            if rejected:
-                request.error_detail.CopyFrom(Status(code=13, message=self.words.format(rejected)))
+            reply = stream.replies.pop(0)
+            request.response_nonce = reply.nonce
+            self._reply(type_url, request, reply)
         stream.started, stream.changed = True, False
         stream.subscribe, stream.unsubscribe = set(), set()
         return request

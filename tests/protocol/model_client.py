@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tests.protocol.fake_envoy import BAD, CHILD, PARENT, DeltaEnvoy, FakeEnvoy, SotwEnvoy
+from tests.protocol.fake_envoy import BAD, CHILD, DeltaEnvoy, FakeEnvoy, SotwEnvoy
 from tests.protocol.model_stream import Stream
 from tests.protocol.replica import TYPES, Replica, contents
 from tests.protocol.resources import CDS, EDS, LDS, RDS
@@ -62,7 +62,7 @@ class Client:
             return
         sent = stream.wire.popleft()
         if sent.type is RDS and CDS in self.envoy.fresh:
-            stream.behind.update(sent.resources)
+            stream.behind |= {name for name, word in sent.resources.items() if not word.startswith(BAD)}
         self.envoy.take(sent, full=stream.full(sent.type))
         self.check_routes()
 
@@ -83,14 +83,17 @@ class Client:
 
         What holds is what came on this stream: before it has sent clusters there, the server knows nothing,
         and routes that were asked for before clusters may lead to one that was gone when those were.
-        Streams for one type each are not in any order.
+        What an Envoy rejects without a name counts as not there until it is acknowledged (P-032): the lists
+        by which the server finds what is at fault leave it out, though this Envoy uses what is good of it. A
+        real one applies nothing of a response that it rejects without a name. Streams for one type each are
+        not in any order.
         """
         envoy, behind = self.envoy, self.streams[RDS].behind
         if not self.aggregated or CDS not in envoy.fresh:
             return
         for name in envoy.fresh.get(RDS, set()) & envoy.held[RDS].keys():
             ways = {one for one in envoy.held[RDS][name].rpartition(":")[2].split("+") if one}
-            lacking = ways - envoy.held[CDS].keys() - envoy.rejected[CDS]
+            lacking = ways - envoy.held[CDS].keys() - envoy.rejected[CDS] - envoy.untold[CDS]
             assert not (lacking if name in behind else lacking & envoy.fresh[CDS])
 
     # --- what must hold at rest --------------------------------------------------------------------------
@@ -112,7 +115,7 @@ class Client:
             should = {
                 name: word
                 for name, word in contents(self.streams[type_url].view, type_url).items()
-                if type_url in CHILD or name in held[PARENT[type_url]]
+                if type_url in CHILD or name in self.envoy.children(type_url)
             }
             good = {
                 name: word

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.protocol.fake_envoy import CHILD, PARENT
 from tests.protocol.replica import TYPES, Replica, served
-from tests.protocol.resources import content
+from tests.protocol.resources import child, content
 from tests.protocol.talk import TALKS, Sent, Talk
 from xds_server.model.types import TypeUrl
 from xds_server.protocol import Answer
@@ -22,7 +22,7 @@ class Stream:
         self.talk: Talk = TALKS[variant](served(self.view), only=only)
         self.wire: deque[Sent] = deque()
         self.behind: set[str] = set()
-        """Routes that arrived behind clusters."""
+        """Routes that arrived behind clusters, and are in use."""
         self._known: dict[TypeUrl, dict[str, str]] = {type_url: {} for type_url in TYPES}
         """What was sent on this stream, or brought along, and is still there."""
         self._asked: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
@@ -34,6 +34,8 @@ class Stream:
         """What came in a response the client rejected, and was not accepted before or since."""
         self._in_doubt: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
         """Names that came in a response the client rejected, whatever it made of them."""
+        self._forgotten: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
+        """Names that the client rejected and that left: where they come back, they may be sent again."""
         self._beginning = set(CHILD)
         """Types whose first answer is needed even if it says nothing."""
 
@@ -49,6 +51,8 @@ class Stream:
             for type_url in PARENT:
                 for name in self._known[type_url].keys() - newest.sets[type_url].by_name.keys():
                     del self._known[type_url][name]
+            for type_url, refused in self._refused.items():
+                self._forgotten[type_url] |= refused.keys() - newest.sets[type_url].by_name.keys()
         self.view.hand_over(self.talk.machine)
         self._send(self.talk.outbox())
         if before is newest:
@@ -139,7 +143,7 @@ class Stream:
 
     def _check_need(self, sent: Sent) -> None:
         """No response without need."""
-        known, asked = self._known[sent.type], self._asked[sent.type]
+        known, asked = self._known[sent.type], self._asked[sent.type] | self._forgotten[sent.type]
         needed = {name for name, word in sent.resources.items() if known.get(name) != word or name in asked}
         if self.full(sent.type):
             needed |= known.keys() - sent.resources.keys()
@@ -152,7 +156,8 @@ class Stream:
         self._beginning.discard(sent.type)
         for name, word in sent.resources.items():
             if sent.type in CHILD and (known.get(name) != word or name in self._in_doubt[sent.type]):
-                self._asked[CHILD[sent.type]].add(name)
+                self._asked[CHILD[sent.type]].add(child(name, word))
+        self._forgotten[sent.type] -= sent.resources.keys()
         if self.full(sent.type):
             known.clear()
         known.update(sent.resources)

@@ -21,6 +21,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.snapshot import EMPTY, Snapshot, build
 from xds_server.translate.packing import Draft, Reference, draft, on_demand, pack
 from xds_server.translate.render import unpack
+from xds_server.translate.stand_ins import WITHHELD
 
 CDS = TypeUrl.CLUSTER
 EDS = TypeUrl.ENDPOINTS
@@ -104,11 +105,20 @@ def snapshot(*drafts: Draft | Iterable[Draft], after: Snapshot = EMPTY) -> Snaps
     return made
 
 
+def child(name: str, word: str) -> str:
+    """Give the name of what belongs to a cluster or listener of that name and content."""
+    return WITHHELD + name if word == WITHHELD else name
+
+
 def content(type_url: TypeUrl, packed: bytes) -> tuple[str, str]:
-    """Give the name and the content inside a serialised `Any`; that of routes is `word:a+b`."""
+    """Give the name and the content inside a serialised `Any`; that of routes is `word:a+b`.
+
+    What stands in for a cluster or for routes is `withheld:`.
+    """
     match unpack(type_url, packed):
         case Cluster() as found:
-            return found.name, found.alt_stat_name
+            stands_in = found.eds_cluster_config.service_name.startswith(WITHHELD)
+            return found.name, WITHHELD if stands_in else found.alt_stat_name
         case ClusterLoadAssignment() as found:
             return found.cluster_name, "".join(group.locality.region for group in found.endpoints)
         case Listener() as found:
@@ -132,5 +142,5 @@ def content(type_url: TypeUrl, packed: bytes) -> tuple[str, str]:
 
 def _ways(host: VirtualHost) -> str:
     if any(way.HasField("direct_response") for way in host.routes):
-        return "withheld:"
+        return WITHHELD
     return host.name.lstrip(":") + "+".join(way.route.cluster for way in host.routes)
