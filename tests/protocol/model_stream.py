@@ -119,7 +119,7 @@ class Stream:
             if not answer.rejected:
                 accepted[name] = word
                 refused.pop(name, None)
-            elif len(answer.suspects) > 1:
+            elif len(answer.suspects) > 1 or answer.overtaken:
                 # It may be in bad company, and may go out once more without it.
                 self._asked[answer.type].add(name)
             elif accepted.get(name) != word:

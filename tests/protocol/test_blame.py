@@ -10,6 +10,7 @@ from tests.protocol.resources import (
     SDS,
     cluster,
     endpoints,
+    routes,
     secret,
     service,
     snapshot,
@@ -19,6 +20,7 @@ from tests.protocol.talk import sent, talking
 from xds_server.protocol.blame import named_by
 from xds_server.protocol.ledger import State
 from xds_server.runtime.kind import Kind
+from xds_server.translate.stand_ins import WITHHELD
 
 BOTH = snapshot(service("bad"), service("good"))
 ENVOY = 'Proto constraint validation failed (ClusterValidationError.ConnectTimeout): name: "bad" type: EDS'
@@ -195,3 +197,123 @@ def test_what_was_rejected_does_not_come_back_as_it_leaves():
     kind.publish(snapshot(service("b"), web("web", "b"), after=worse))
 
     assert talk.follow()[0] == sent(CDS, a="1", b="1")
+
+
+@pytest.mark.shows("P-030", "P-037")
+def test_what_is_on_its_way_is_not_sent_once_more():
+    """While the rest of a rejected response goes out alone, something else is rejected."""
+    old = snapshot(secret("a"), secret("b"), secret("c"))
+    kind = kind_of(old)
+    talk = talking("delta", kind)
+    talk.ask(SDS, "a", "b", "c")
+    talk.ack(SDS)
+    new = snapshot(secret("a", "2"), secret("b"), secret("c", "2"), after=old)
+    kind.publish(new)
+    talk.follow()
+    assert talk.reject(SDS, "a") == [sent(SDS, a="1", c="2")]
+    kind.publish(snapshot(secret("a", "2"), secret("b", "2"), secret("c", "2"), after=new))
+    assert talk.follow() == []
+    assert talk.ask(SDS, "b") == [sent(SDS, b="2")]
+
+    assert talk.reject(SDS, "b") == []
+
+
+@pytest.mark.shows("P-030", "P-032")
+def test_what_comes_beside_what_changes_meanwhile_goes_out_once_more(variant):
+    """It may be the old version of the other that was rejected."""
+    old = snapshot(secret("a"), secret("b"))
+    kind = kind_of(old)
+    talk = talking(variant, kind)
+    talk.ask(SDS, "a", "b")
+    talk.ack(SDS)
+    new = snapshot(secret("a", "2"), secret("b", "2"), after=old)
+    kind.publish(new)
+    talk.follow()
+    kind.publish(snapshot(secret("a", "2"), secret("b", "3"), after=new))
+
+    assert talk.reject(SDS, VAGUE) == [sent(SDS, a="2", b="3")]
+
+
+@pytest.mark.shows("P-030", "P-032")
+def test_what_comes_beside_what_was_sent_anew_meanwhile_is_not_to_blame():
+    old = snapshot(secret("a"), secret("b"))
+    kind = kind_of(old)
+    talk = talking("delta", kind)
+    talk.ask(SDS, "a", "b")
+    talk.ack(SDS)
+    new = snapshot(secret("a", "2"), secret("b", "2"), after=old)
+    kind.publish(new)
+    (both,) = talk.follow()
+    kind.publish(snapshot(secret("a", "2"), secret("b", "3"), after=new))
+    talk.follow()
+    assert talk.ask(SDS, "b") == [sent(SDS, b="3")]
+
+    assert talk.ask(SDS, nonce=both.nonce, error=VAGUE) == [sent(SDS, a="2")]
+
+
+@pytest.mark.shows("P-032", "P-061")
+def test_what_came_in_bad_company_is_taken_away_when_it_leaves():
+    """Envoy applies what is good of a response it rejects, so the next list must go out without it."""
+    old = snapshot(web("x"))
+    kind = kind_of(old)
+    talk = talking("sotw", kind)
+    talk.ask(LDS)
+    talk.ack(LDS)
+    new = snapshot(web("x"), web("y"), web("bad"), after=old)
+    kind.publish(new)
+    assert talk.follow() == [sent(LDS, x="1", y="1", bad="1")]
+    kind.publish(snapshot(web("x"), web("bad"), after=new))
+
+    assert talk.reject(LDS, "bad") == [sent(LDS, x="1")]
+
+
+@pytest.mark.shows("P-032", "T-OR-21")
+def test_what_others_accepted_last_stays_in_the_list_beside_what_is_bad():
+    """A newcomer is served it in place of what others rejected, and rejects something else."""
+    old = snapshot(service("a"), service("b"))
+    kind = kind_of(old)
+    other = talking("sotw", kind, "edge-2")
+    other.ask(CDS)
+    other.ack(CDS)
+    new = snapshot(service("a", "2"), service("b"), after=old)
+    kind.publish(new)
+    other.follow()
+    other.reject(CDS, "a")
+    kind.publish(snapshot(service("a", "2"), service("b"), service("bad"), after=new))
+    talk = talking("sotw", kind)
+    assert talk.ask(CDS) == [sent(CDS, a="1", b="1", bad="1")]
+
+    assert talk.reject(CDS, "bad") == [sent(CDS, a="1", b="1")]
+
+
+@pytest.mark.shows("P-032", "T-OR-21")
+def test_what_stands_in_for_what_others_rejected_stays_in_the_list_beside_what_is_bad():
+    old = snapshot(service("b"))
+    kind = kind_of(old)
+    other = talking("sotw", kind, "edge-2")
+    other.ask(CDS)
+    other.ack(CDS)
+    new = snapshot(service("a"), service("b"), after=old)
+    kind.publish(new)
+    other.follow()
+    other.reject(CDS, "a")
+    kind.publish(snapshot(service("a"), service("b"), service("bad"), after=new))
+    talk = talking("sotw", kind)
+    assert talk.ask(CDS) == [sent(CDS, a=WITHHELD, b="1", bad="1")]
+
+    assert talk.reject(CDS, "bad") == [sent(CDS, a=WITHHELD, b="1")]
+
+
+@pytest.mark.shows("P-030", "P-032", "T-NK-01")
+def test_a_list_that_has_to_hold_what_is_bad_is_not_sent_once_more():
+    """Envoy answers the newest of two lists, and may use what only the first one held."""
+    leading = routes("x", "b")
+    old = snapshot(service("a"), service("b"), leading)
+    kind = kind_of(old)
+    talk = talking("sotw", kind)
+    talk.ask(CDS)
+    kind.publish(snapshot(service("a", "2"), service("b"), leading, after=old))
+    assert talk.follow() == []
+    assert talk.ask(RDS, "x") == [sent(CDS, a="2", b="1"), sent(RDS, x="b")]
+
+    assert talk.reject(CDS, "a") == []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from xds_server.model.types import TypeUrl
 from xds_server.protocol.names import NOTHING
@@ -51,6 +51,13 @@ class Delivery:
     error: str = ""
 
 
+class _Refusal(NamedTuple):
+    """The response that carried a rejected version, and whether that alone was not accepted of it before."""
+
+    delivery: Delivery
+    alone: bool
+
+
 _NOTHING_MORE: Final[Mapping[str, Resource]] = MappingProxyType({})
 
 
@@ -74,8 +81,8 @@ class Ledger:
         """The last accepted version of each name whose sent one is not accepted; empty if there is none."""
         self._several: frozenset[str] = NOTHING
         """Names of which more than one version was sent since one was accepted: any of them may be in use."""
-        self._refusals: dict[str, Delivery] = {}
-        """The response that carried the rejected version of each name."""
+        self._refusals: dict[str, _Refusal] = {}
+        """How the rejected version of each name was rejected."""
         self._accepted: Delivery | None = None
         """The response that was acknowledged last."""
 
@@ -107,30 +114,44 @@ class Ledger:
         """Settle a response: the client may have part of what it carried, or nothing."""
         delivery = self.outstanding.pop(nonce)
         resources = self._answered(delivery, at, error)
+        unaccepted = [name for name, one in resources.items() if not self.accepts(name, one.version)]
+        refusal = _Refusal(delivery, alone=len(unaccepted) == 1)
         for name, one in resources.items():
             # What was dropped, or sent again in another version, since then is not at stake any more.
             if self.sent.get(name) == one.version:
                 self.rejected[name] = one.version
-                self._refusals[name] = delivery
+                self._refusals[name] = refusal
                 # What was accepted before it came again, unchanged.
                 self._before.setdefault(name, one.version)
-        doubted = [name for name, one in resources.items() if self.doubted(name, one.version)]
-        if len(doubted) > 1:
+        if len(unaccepted) > 1:
             # Of what is in bad company the client may use the new version, or the one before.
-            self._several |= {name for name in doubted if self._before[name]}
+            self._several |= {name for name in unaccepted if self._before.get(name)}
         return Delivery(delivery.version, delivery.sent_at, resources)
+
+    def on_its_way(self, name: str, version: str) -> bool:
+        """Tell whether a response that is not answered carries this version."""
+        carried = (one.resources.get(name) for one in self.outstanding.values())
+        return any(one is not None and one.version == version for one in carried)
 
     def doubted(self, name: str, version: str) -> bool:
         """Tell whether a version that was sent is not accepted, and still the one that was sent last."""
         return self.sent.get(name) == version and self._before.get(name, version) != version
 
-    def accepted(self, name: str) -> str:
-        """Give the version that is accepted of a name whose last one is not; empty for none."""
-        return self._before.get(name, "")
+    def accepts(self, name: str, version: str) -> bool:
+        """Tell whether a version is the one of a name that was accepted last."""
+        return self._before.get(name, self.sent.get(name)) == version
+
+    def may_have_older(self, name: str) -> bool:
+        """Tell whether the client has, or may have, an older version of a name than the one it rejected."""
+        return bool(self._before.get(name)) or name in self._several
 
     def took_nothing(self, name: str) -> bool:
         """Tell whether the client rejected the only version it was sent of a name."""
         return self._rejects_the_last(name) and self._before.get(name) == ""
+
+    def refused_alone(self, name: str) -> bool:
+        """Tell whether what the client rejected of a name came with nothing else that may be at fault."""
+        return name in self._refusals and self._refusals[name].alone
 
     def holds(self, name: str, version: str) -> bool:
         """Tell whether a version need not be sent: it was, or is in use as the one after it was rejected."""
@@ -210,6 +231,6 @@ class Ledger:
         if state is State.ACKED:
             return self._accepted
         if state is State.NACKED:
-            return self._refusals.get(name)
+            return self._refusals[name].delivery if name in self._refusals else None
         carried = [one for one in self.outstanding.values() if name in one.resources]
         return carried[-1] if carried else None

@@ -96,13 +96,16 @@ class Machine:
                 state.offered(snapshot.sets[type_url], names)
 
     def again(self, type_url: TypeUrl, names: Iterable[str]) -> frozenset[str]:
-        """Send once more what was rejected in bad company; give what of it the client still wants."""
+        """Send once more what was rejected in bad company; give what of it the client still wants.
+
+        What is on its way already will be answered without that.
+        """
         state = self.types.get(type_url)
         if state is None:
             return frozenset()
-        due = frozenset(one for one in names if state.resource(one) is not None)
-        state.due |= due
-        return due
+        wanted = {name: one for name in names if (one := state.resource(name)) is not None}
+        state.due |= {name for name, one in wanted.items() if not state.ledger.on_its_way(name, one.version)}
+        return frozenset(wanted)
 
     def outbox(self, at: float) -> list[Response]:
         """Give the responses to send now, in this order: requests first, then the push, then removals."""
@@ -160,7 +163,12 @@ class Machine:
         """
         replaced = self.snapshot.replaced
         withheld = bool(replaced) and (state.type, name) in replaced
-        return withheld and not state.brings and state.ledger.took_nothing(name)
+        if not withheld or state.brings or not state.ledger.took_nothing(name):
+            return False
+        # What is served as it was sent was rejected for its company.
+        resource = state.resource(name)
+        same = resource is not None and resource.version == state.ledger.sent.get(name)
+        return not same or state.ledger.refused_alone(name)
 
     def _brought(
         self, state: TypeState, resources: Mapping[str, Resource], claims: Mapping[str, str]
@@ -204,7 +212,11 @@ class Machine:
             at=self._now,
             error=error,
             suspects=suspects,
-            keeps=frozenset(name for name in suspects if ledger.accepted(name)),
+            overtaken=any(
+                name not in suspects and not ledger.accepts(name, one.version)
+                for name, one in delivery.resources.items()
+            ),
+            keeps=frozenset(name for name in suspects if ledger.may_have_older(name)),
             named=named_by(request.error_detail.message, suspects),
         )
 

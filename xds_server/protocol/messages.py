@@ -41,10 +41,11 @@ class Answer(NamedTuple):
     """What a client made of resources: it has them (an ACK, or what it brought along), or rejects them.
 
     `error` is the client's text, cut, or None where it accepted. Of what it rejects, `suspects` is what it
-    had not accepted before, `keeps` what of that it accepted another version of, and `named` what of it the
-    text names. `claims` are the versions it says it has as its stream begins, by name; a SotW client says it
-    of all there is, which is `*`. `version` is that of the response, empty in delta and where the response is
-    not known. `at` is a Unix time in seconds.
+    had not accepted before, `keeps` what of that it may have an older version of, and `named` what of it the
+    text names; `overtaken` tells of something beside them that may be at fault, and went out in another
+    version since, or left. `claims` are the versions it says it has as its stream begins, by name; a SotW
+    client says it of all there is, which is `*`. `version` is that of the response, empty in delta and where
+    the response is not known. `at` is a Unix time in seconds.
     """
 
     type: TypeUrl
@@ -54,6 +55,7 @@ class Answer(NamedTuple):
     at: float
     error: str | None = None
     suspects: frozenset[str] = frozenset()
+    overtaken: bool = False
     keeps: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     claims: Mapping[str, str] = MappingProxyType({})

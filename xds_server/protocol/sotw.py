@@ -145,12 +145,18 @@ class SotwMachine(Machine):
         for name in ledger.rejected.keys() & held.keys():
             if name in resources and ledger.holds(name, resources[name].version):
                 right[name] = resources[name]
-            elif name not in resources and not state.brings and ledger.took_nothing(name):
+            elif name not in resources and self._untaken(state, name):
                 right[name] = None
-                if not self._untaken(state, name):
-                    ledger.forget(name)
+            elif name not in resources and self._refuses_alone(state, name):
+                right[name] = None
+                ledger.forget(name)
         if right:
             self._held[state.type] = held.changed(right)
+
+    def _refuses_alone(self, state: TypeState, name: str) -> bool:
+        """Tell whether the client has nothing of a name; what is in bad company it may use (P-032)."""
+        ledger = state.ledger
+        return not state.brings and ledger.took_nothing(name) and ledger.refused_alone(name)
 
     def _taken(self, state: TypeState) -> Table[Resource]:
         """Give everything subscribed to without what is withheld from the client, unless it asks for it."""

@@ -37,7 +37,7 @@ class View:
         self._refused: dict[Key, tuple[str, str]] = {}
         """Versions the client rejected and has not accepted since, each with its words."""
         self._keeps: set[Key] = set()
-        """What of it the client has an older version of, which it accepted."""
+        """What of it the client has, or may have, an older version of."""
         self._untold: set[Key] = set()
         """What of it the kind was not told."""
         self._let: set[Key] = set()
@@ -68,9 +68,10 @@ class View:
             key for key, one in self._kind.refusals.items() if key not in tested and self._is_held(key, one)
         }
         if tested:
+            others = self._kind.without(frozenset(filter(self._removable, held - self._refused.keys())))
             # Alike for nobody else, and soon over; so nothing is made to stand in for hundreds of suspects.
-            keys = filter(self._removable, (held | self._refused.keys()) - tested)
-            return fall_back(raw, frozenset(keys), self._kind.good, stand_ins=False)
+            keys = filter(self._removable, self._refused.keys() - tested)
+            return fall_back(others, frozenset(keys), self._kind.good, stand_ins=False)
         if len(self._refused) <= _MOST_REPLACED:
             held |= self._refused.keys()
         return self._kind.without(frozenset(filter(self._removable, held)))
@@ -174,18 +175,20 @@ class View:
         if not suspects:
             return False
         named = answer.named & suspects.keys()
-        if not named and answer.type not in self._trials and self._overtaken(answer):
-            # In delta it can go out without that at once. The next list of all there is comes by itself.
-            if not answer.version:
-                self._again[answer.type] = frozenset(suspects)
+        if not named and self._overtaken(answer):
+            # It can go out without that at once. The next list of all there is comes by itself.
+            if not _is_list(answer):
+                trial = self._trials.get(answer.type)
+                tested = suspects if trial is None else suspects.keys() & trial.testing
+                self._again[answer.type] = frozenset(tested)
             return False
         self._refused.update({(answer.type, name): (version, error) for name, version in suspects.items()})
         self._keeps.update((answer.type, name) for name in suspects.keys() & answer.keeps)
         blamed = named or suspects.keys()
         self._untold.update((answer.type, name) for name in blamed)
         stay = {name for name in blamed if not self._removable((answer.type, name))}
-        # Only a state-of-the-world response has a version, and only its lists hold again what was rejected.
-        if stay and answer.version and answer.type in FULL_STATE:
+        # Only lists of all there is hold again what was rejected.
+        if stay and _is_list(answer):
             self._give_up(answer.type, frozenset(suspects), named | stay)
             return True
         trial = self._trials.setdefault(answer.type, Trial())
@@ -195,9 +198,11 @@ class View:
 
     def _overtaken(self, answer: Answer) -> bool:
         """Tell whether it may be something that is not served any more that was rejected, not the rest."""
-        served = self.snapshots.value
-        return served is not None and any(
-            version_in(served, (answer.type, name)) != answer.resources[name].version
+        # What a trial withholds is not served either, and looked at in its turn.
+        trying = self._kind.raw if answer.type in self._trials else None
+        current = [one for one in (self.snapshots.value, trying) if one is not None]
+        return answer.overtaken or any(
+            all(version_in(one, (answer.type, name)) != answer.resources[name].version for one in current)
             for name in answer.suspects
         )
 
@@ -260,3 +265,8 @@ class View:
         """Give the types of which the client rejected everything so far, and its words."""
         words = {key[0]: self._refused[key][1] for key in self._untold if key[0] not in self._acknowledged}
         yield from sorted(words.items())
+
+
+def _is_list(answer: Answer) -> bool:
+    """Tell whether it is about a list of all there is; only a state-of-the-world response has a version."""
+    return bool(answer.version) and answer.type in FULL_STATE

@@ -13,9 +13,9 @@ from xds_server.snapshot.withhold import Good, has_good, withhold
 def fall_back(raw: Snapshot, keys: Collection[Key], good: Good, *, stand_ins: bool = True) -> Snapshot:
     """Give `raw` with the last good version of each of `keys`, or a stand-in; `raw` itself without keys.
 
-    Without `stand_ins` what has no good version is left out. It keeps the sequence of `raw` and tells in
-    `replaced` what differs, so that a stream may go from any such snapshot of a group to any other and look
-    at the changes only.
+    Without `stand_ins` what has no good version is left out. It keeps the sequence of `raw`, which may be one
+    with other keys withheld, and tells in `replaced` what differs, so that a stream may go from any such
+    snapshot of a group to any other and look at the changes only.
     """
     sets = {type_url: entries.by_name for type_url, entries in raw.sets.items()}
     present = [(type_url, name) for type_url, name in sorted(keys) if name in sets[type_url]]
@@ -31,7 +31,7 @@ def fall_back(raw: Snapshot, keys: Collection[Key], good: Good, *, stand_ins: bo
         type_url: ResourceSet(changed[type_url], old.derive, old) if type_url in changed else old
         for type_url, old in raw.sets.items()
     }
-    return replace(raw, sets=MappingProxyType(altered), replaced=replaced)
+    return replace(raw, sets=MappingProxyType(altered), replaced=raw.replaced | replaced)
 
 
 def can_fall_back(raw: Snapshot, key: Key, good: Good) -> bool:
