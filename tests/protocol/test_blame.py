@@ -317,3 +317,16 @@ def test_a_list_that_has_to_hold_what_is_bad_is_not_sent_once_more():
     assert talk.ask(RDS, "x") == [sent(CDS, a="2", b="1"), sent(RDS, x="b")]
 
     assert talk.reject(CDS, "a") == []
+
+
+@pytest.mark.shows("P-032", "P-065")
+def test_endpoints_that_become_what_stood_in_for_them_are_sent(variant):
+    """The client was not sent what stood in for those it rejected."""
+    old = snapshot(service("a"))
+    kind = kind_of(old)
+    talk = talking(variant, kind)
+    talk.ask(EDS, "a")
+    assert talk.reject(EDS) == []
+    kind.publish(snapshot(cluster("a"), endpoints("a", ""), after=old))
+
+    assert talk.follow() == [sent(EDS, a="")]

@@ -12,7 +12,7 @@ from xds_server.protocol.limits import check_names
 from xds_server.protocol.messages import MAX_ERROR_TEXT, Answer, ProtocolError, Response
 from xds_server.protocol.order import CHILD, ROUTING
 from xds_server.protocol.type_state import TypeState
-from xds_server.snapshot import Resource, Snapshot
+from xds_server.snapshot import Key, Resource, Snapshot
 
 CLUSTERS_AWAITED: Final = 30.0
 """Seconds for which routes, and more clusters, wait for the answer to clusters.
@@ -88,12 +88,21 @@ class Machine:
         """Take a newer snapshot; what of it the client needs shows in the next `outbox`."""
         if snapshot is self.snapshot:
             return
-        changed = snapshot.may_differ(self.snapshot)
-        self.snapshot = snapshot
+        before, self.snapshot = self.snapshot, snapshot
+        changed = snapshot.may_differ(before)
         for type_url, names in changed.items():
             state = self.types.get(type_url)
             if state is not None:
                 state.offered(snapshot.sets[type_url], names)
+        if before.replaced:
+            self._let_in(before.replaced - snapshot.replaced)
+
+    def _let_in(self, keys: Iterable[Key]) -> None:
+        """Look at what is withheld no more: it may be just what stood in for it, and so no change."""
+        for type_url, name in keys:
+            state = self.types.get(type_url)
+            if state is not None and name in state.ledger.rejected:
+                state.dirty |= {name}
 
     def again(self, type_url: TypeUrl, names: Iterable[str]) -> frozenset[str]:
         """Send once more what was rejected in bad company; give what of it the client still wants.
