@@ -5,7 +5,19 @@ from functools import partial
 
 import pytest
 
-from tests.protocol.resources import CDS, EDS, LDS, RDS, SDS, secret, service, snapshot, web
+from tests.protocol.resources import (
+    CDS,
+    EDS,
+    LDS,
+    RDS,
+    SDS,
+    cluster,
+    endpoints,
+    secret,
+    service,
+    snapshot,
+    web,
+)
 from tests.protocol.talk import talking
 from xds_server.model.problem import Code
 from xds_server.model.proxy import Group
@@ -210,6 +222,21 @@ def test_one_that_brings_what_another_rejected_has_accepted_it(variant):
     # A SotW client had asked before it was known; what it is told is what it has.
     assert [one.resources for one in other.ask(CDS, **brings)] in ([], [{"a": "2"}])
     assert kind.view("edge-3").snapshots.value is two
+
+
+@pytest.mark.shows("P-064")
+def test_the_version_of_a_response_about_something_else_accepts_nothing():
+    """Endpoints in state of the world: an Envoy says the version of the last response, which held a part."""
+    one = snapshot(service("a"), service("b"))
+    two = snapshot(cluster("a"), endpoints("a", "2"), service("b"), after=one)
+    kind = kind_of(one)
+    first = accepting(kind)
+    kind.publish(two)
+    first.settle(answer(two, EDS, "a", error="no good"))
+    other = talking("sotw", kind, "edge-2")
+    other.ask(EDS, "a", "b", version=two.sets[EDS].version)
+
+    assert not kind.refusals[EDS, "a"].accepted
 
 
 def test_an_old_answer_does_not_undo_a_newer_one(kind):

@@ -14,6 +14,7 @@ from xds_server.model.problem import Code, Problem
 from xds_server.model.proxy import Group
 from xds_server.model.types import TypeUrl
 from xds_server.model.withheld import Refused, Withheld
+from xds_server.protocol.order import FULL_STATE
 from xds_server.protocol.subscription import WILDCARD
 from xds_server.runtime.accepted import Accepted, version_in
 from xds_server.runtime.latest import Latest
@@ -142,7 +143,8 @@ class Kind:
             self._accepted.take(resource, raw)
         if not self.refusals:
             return False
-        everything = claims.get(WILDCARD) == raw.sets[type_url].version
+        # The version of a response that holds no more than what changed says nothing of the rest (P-064).
+        everything = type_url in FULL_STATE and claims.get(WILDCARD) == raw.sets[type_url].version
         for key, refusal in self.refusals.items():
             if refusal.accepted or key[0] is not type_url:
                 continue
