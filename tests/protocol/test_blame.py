@@ -319,6 +319,24 @@ def test_a_list_that_has_to_hold_what_is_bad_is_not_sent_once_more():
     assert talk.reject(CDS, "a") == []
 
 
+@pytest.mark.shows("P-020")
+def test_a_list_with_something_in_place_of_something_else_has_a_version_of_its_own():
+    """It leaves out what the client rejected, and holds what routes lead to still: as many as there are."""
+    old = snapshot(service("bad"), service("a"), routes("x", "a"))
+    kind = kind_of(old)
+    talk = talking("sotw", kind)
+    talk.ask(CDS)
+    talk.reject(CDS, "bad")
+    talk.ack(CDS)
+    talk.ask(RDS, "x")
+    talk.ack(RDS)
+    kind.publish(snapshot(service("bad"), service("b"), routes("x", "b"), after=old))
+
+    (response,) = talk.follow()
+    assert response == sent(CDS, a="1", b="1")
+    assert response.version != talk.machine.snapshot.sets[CDS].version
+
+
 @pytest.mark.shows("P-032", "P-065")
 def test_endpoints_that_become_what_stood_in_for_them_are_sent(variant):
     """The client was not sent what stood in for those it rejected."""

@@ -172,8 +172,7 @@ class SotwMachine(Machine):
 
     def _full_version(self, state: TypeState, resources: Table[Resource]) -> str:
         current = self.snapshot.sets[state.type]
-        same = state.subscription.wildcard and len(resources) == len(current.wildcard)
-        return current.version if same else _version(resources)
+        return current.version if resources is current.wildcard else _version(resources)
 
     def _partial(self, state: TypeState) -> Response | None:
         """EDS, RDS, SDS: only what changed or was asked for; what is not mentioned stays (P-042, P-062)."""
