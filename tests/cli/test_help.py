@@ -1,6 +1,6 @@
+import os
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -103,9 +103,11 @@ def test_help_loads_nothing_heavy():
 
 def test_help_is_quick():
     def seconds():
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "xds_server", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - started
+        help_ = subprocess.Popen([sys.executable, "-m", "xds_server", "--help"], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(help_.pid, 0)
+        help_.returncode = os.waitstatus_to_exitcode(status)
+        assert help_.returncode == 0
+        return used.ru_utime + used.ru_stime
 
-    # The best of five: others use this machine, too.
+    # Of the processor, and the best of five: others use this machine, too.
     assert min(seconds() for _ in range(5)) < 0.3
