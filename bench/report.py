@@ -94,7 +94,7 @@ PLOTS: Final = (
     Plot(workload="W6", what="CPU to serve", over="groups"),
     Plot(workload="W7", what="beyond Consul", over="variant"),
     Plot(workload="W8", what="memory of an idle stream", over="streams"),
-    Plot(workload="W8", what="memory of an endpoint", over="holds"),
+    Plot(workload="W8", what="memory of an endpoint", over="holds", fixed={"services": 1_000}),
 )
 
 
