@@ -34,8 +34,10 @@ class Stream:
         """What came in a response the client rejected, and was not accepted before or since."""
         self._in_doubt: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
         """Names that came in a response the client rejected, whatever it made of them."""
-        self._forgotten: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
-        """Names that the client rejected and that left: where they come back, they may be sent again."""
+        self._once_more: dict[TypeUrl, set[str]] = {type_url: set() for type_url in TYPES}
+        """Names that may be sent without need: in state of the world, what the client rejected and what left
+        then, as it may come back; and what came in bad company, as it may change while it waits for an answer
+        before it goes out once more."""
         self._beginning = set(CHILD)
         """Types whose first answer is needed even if it says nothing."""
 
@@ -52,7 +54,7 @@ class Stream:
                 for name in self._known[type_url].keys() - newest.sets[type_url].by_name.keys():
                     del self._known[type_url][name]
             for type_url, refused in self._refused.items():
-                self._forgotten[type_url] |= refused.keys() - newest.sets[type_url].by_name.keys()
+                self._once_more[type_url] |= refused.keys() - newest.sets[type_url].by_name.keys()
         self.view.hand_over(self.talk.machine)
         self._send(self.talk.outbox())
         if before is newest:
@@ -122,6 +124,8 @@ class Stream:
             elif len(answer.suspects) > 1 or answer.overtaken:
                 # It may be in bad company, and may go out once more without it.
                 self._asked[answer.type].add(name)
+                if self.variant == "sotw":
+                    self._once_more[answer.type].add(name)
             elif accepted.get(name) != word:
                 refused[name] = word
 
@@ -143,7 +147,7 @@ class Stream:
 
     def _check_need(self, sent: Sent) -> None:
         """No response without need."""
-        known, asked = self._known[sent.type], self._asked[sent.type] | self._forgotten[sent.type]
+        known, asked = self._known[sent.type], self._asked[sent.type] | self._once_more[sent.type]
         needed = {name for name, word in sent.resources.items() if known.get(name) != word or name in asked}
         if self.full(sent.type):
             needed |= known.keys() - sent.resources.keys()
@@ -157,7 +161,8 @@ class Stream:
         for name, word in sent.resources.items():
             if sent.type in CHILD and (known.get(name) != word or name in self._in_doubt[sent.type]):
                 self._asked[CHILD[sent.type]].add(child(name, word))
-        self._forgotten[sent.type] -= sent.resources.keys()
+        again = {name for name, word in sent.resources.items() if known.get(name) == word}
+        self._once_more[sent.type] -= again
         if self.full(sent.type):
             known.clear()
         known.update(sent.resources)
