@@ -141,6 +141,24 @@ def test_what_was_at_fault_is_sent_when_it_is_mended(variant):
     assert talk.follow() == [sent(CDS, **expected)]
 
 
+@pytest.mark.shows("P-030", "P-032")
+def test_what_was_taken_back_in_bad_company_may_be_in_use_still(variant):
+    """A client that applies nothing of the second response it rejects has what was good of the first."""
+    old = snapshot(secret("a"), secret("b"))
+    kind = kind_of(old)
+    talk = talking(variant, kind)
+    talk.ask(SDS, "a", "b")
+    talk.ack(SDS)
+    new = snapshot(secret("a", "2"), secret("b", "2"), after=old)
+    kind.publish(new)
+    talk.follow()
+    assert talk.reject(SDS, VAGUE) == [sent(SDS, a="2", b="1")]
+    kind.publish(snapshot(secret("a", "3"), secret("b"), after=new))
+    talk.follow()
+
+    assert talk.reject(SDS, VAGUE) == [sent(SDS, a="3", b="1")]
+
+
 @pytest.mark.shows("P-032", "P-061")
 def test_state_of_the_world_never_takes_away_what_a_client_has():
     kind = kind_of(BOTH)

@@ -135,11 +135,11 @@ class Ledger:
 
     def doubted(self, name: str, version: str) -> bool:
         """Tell whether a version that was sent is not accepted, and still the one that was sent last."""
-        return self.sent.get(name) == version and self._before.get(name, version) != version
+        return self.sent.get(name) == version and not self.accepts(name, version)
 
     def accepts(self, name: str, version: str) -> bool:
-        """Tell whether a version is the one of a name that was accepted last."""
-        return self._before.get(name, self.sent.get(name)) == version
+        """Tell whether a version is the one of a name that was accepted last, and no other may be in use."""
+        return self._before.get(name, self.sent.get(name)) == version and name not in self._several
 
     def may_have_older(self, name: str) -> bool:
         """Tell whether the client has, or may have, an older version of a name than the one it rejected."""
