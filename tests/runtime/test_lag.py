@@ -81,6 +81,16 @@ async def test_a_lag_is_observed_and_the_worst_of_the_last_minute_shown():
     assert telemetry.REGISTRY.get_sample_value("xds_loop_lag_seconds_count") > before
 
 
+async def test_a_stop_between_two_measurements_is_seen_as_well(monkeypatch):
+    def stop_once(_):
+        monkeypatch.undo()
+        time.sleep(0.3)
+
+    async with measuring() as lag:
+        monkeypatch.setattr(telemetry.LOOP_LAG, "observe", stop_once)
+        await eventually(lambda: lag.worst >= 0.25)
+
+
 def test_what_is_longer_ago_than_the_window_is_forgotten():
     recent = module._Recent(60)
     recent.add(3.0, at=100.2)

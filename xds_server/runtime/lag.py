@@ -52,13 +52,15 @@ class LoopLag:
         self._beat()
         with _watched(self, options):
             while True:
-                due = time.monotonic() + options.beat
                 await asyncio.sleep(options.beat)
-                self._take(max(0.0, time.monotonic() - due))
+                self._take()
 
-    def _take(self, lag: float) -> None:
-        cpu = time.process_time() - self._cpu
+    def _take(self) -> None:
+        # From beat to beat, without a gap: a process may be stopped between any two of its lines.
+        beaten, used = self._beaten, self._cpu
         self._beat()
+        cpu = self._cpu - used
+        lag = max(0.0, self._beaten - beaten - self._options.beat)
         self._recent.add(lag, self._beaten)
         telemetry.LOOP_LAG.observe(lag)
         telemetry.LOOP_LAG_WORST.set(self._recent.worst)
