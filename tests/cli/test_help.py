@@ -101,6 +101,18 @@ def test_help_loads_nothing_heavy():
     assert result.stdout.splitlines()[-1] == "loaded: []"
 
 
+def test_a_start_loads_only_what_it_needs_to_listen():
+    script = (
+        "import sys\n"
+        "import xds_server.cli.serve, xds_server.app.serve\n"
+        "later = {'anyio', 'consul', 'cryptography', 'h2', 'requests', 'rich', 'watchfiles'}\n"
+        "print('loaded:', sorted(later & sys.modules.keys()))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert result.stdout.splitlines()[-1] == "loaded: []"
+
+
 def test_help_is_quick():
     def seconds():
         help_ = subprocess.Popen([sys.executable, "-m", "xds_server", "--help"], stdout=subprocess.DEVNULL)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import xds_server.files.watch
 from xds_server.files import file_changes
 from xds_server.files.watch import _directories
 
@@ -195,7 +194,7 @@ async def test_without_watches_the_files_are_looked_at(tmp_path, monkeypatch):
     def no_watches(*_args, **_kwargs):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(xds_server.files.watch, "awatch", no_watches)
+    monkeypatch.setattr("watchfiles.awatch", no_watches)
     file = tmp_path / "file"
 
     async with watching(file) as seen:

@@ -10,8 +10,6 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from watchfiles import awatch
-
 _QUIET: Final = 0.05
 _AT_MOST: Final = 0.25
 _GATHER_MS: Final = 10
@@ -62,6 +60,8 @@ async def _settled(paths: tuple[Path, ...]) -> _State:
 
 async def _signs(directories: frozenset[Path]) -> AsyncGenerator[None]:
     """Yield when something may have changed; end when the watch has to be made anew."""
+    from watchfiles import awatch  # noqa: PLC0415 - it brings anyio and more: not before we listen
+
     try:
         async for _ in awatch(
             *directories,
