@@ -106,13 +106,15 @@ async def test_the_whole_catalogue_of_bad_input_at_once(delta_world, record_prop
         served = {}
         for name, found in ((name, found) for case in cases for name, found in case.served.items()):
             served.setdefault(name, {FINE}).update(one.split()[0] for one in found)
+        there = {"case-20", "case-38", "case-62"}
+        allowed = {"user", "late", "good", "xds_cluster", *served}
+        # One of the twins of case 11 has the name until the others are read.
         clusters = await eventually(
-            world.envoy.clusters, lambda found: {"case-20", "case-38", "case-62"} <= found.keys(), within=60.0
+            world.envoy.clusters, lambda found: there <= found.keys() <= allowed, within=60.0
         )
         await user.more(20)
     record_property("clusters", len(clusters))
     assert not user.failures
-    assert set(clusters) <= {"user", "late", "good", "xds_cluster", *served}
     for name in clusters.keys() & served.keys():
         assert set(clusters[name]) <= served[name], name
     await world.envoy.updates()
