@@ -23,11 +23,11 @@ from xds_server.consul.assembly import Assembly
 from xds_server.consul.decode import ServiceAnswer
 from xds_server.consul.merge import Merger
 from xds_server.guard import Evidence, GuardOptions, beginning, weigh
-from xds_server.model.catalog import Catalog, Check, Instance, Service, Status
+from xds_server.model.catalog import Catalog, Instance, Service, Status
 from xds_server.model.policy import Policy
 from xds_server.runtime.latest import Latest
 
-_ALIVE: Final = (Check(id="alive", status=Status.PASSING),)
+_ALIVE: Final = (Status.PASSING,)
 _ROUNDS: Final = 5
 _CHANGES: Final = 40
 _PAUSE: Final = 0.5
@@ -49,7 +49,7 @@ def answer(number: int, instances: int, port: int = 8080) -> ServiceAnswer:
             id=f"{name}-{one}",
             address=f"10.{number >> 8}.{number & 255}.{one}",
             port=port,
-            checks=_ALIVE,
+            statuses=_ALIVE,
         )
         for one in range(instances)
     ]

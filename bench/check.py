@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import click
 
-from xds_server.model.catalog import Catalog, Check, Instance, Service, Status
+from xds_server.model.catalog import Catalog, Instance, Service, Status
 from xds_server.model.policy import Policy
 from xds_server.model.proxy import Group
 from xds_server.model.secret import Secrets
@@ -27,7 +27,7 @@ from xds_server.translate import Draft, Translator
 
 _SIZES: Final = (10, 100, 1_000, 10_000)
 _TRIALS: Final = 5
-_ALIVE: Final = (Check(id="alive", status=Status.PASSING),)
+_ALIVE: Final = (Status.PASSING,)
 
 
 def service(name: str, instances: int, seed: int) -> Service:
@@ -37,7 +37,7 @@ def service(name: str, instances: int, seed: int) -> Service:
         low = seed * instances + number
         address = f"10.{low >> 16 & 255}.{low >> 8 & 255}.{low & 255}"
         found.append(
-            Instance(node=f"n{number}", id=f"{name}-{number}", address=address, port=8080, checks=_ALIVE)
+            Instance(node=f"n{number}", id=f"{name}-{number}", address=address, port=8080, statuses=_ALIVE)
         )
     return Service.of(name, found)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.consul.fake_consul import row
 from xds_server.consul.decode import MAX_PROBLEMS, choose_names, decode_service, decode_services
 from xds_server.consul.errors import Unreadable
-from xds_server.model.catalog import Check, Instance, Locality, Status, Weights
+from xds_server.model.catalog import Instance, Locality, Status, Weights
 from xds_server.model.problem import Code
 
 DATA = Path(__file__).parent / "data"
@@ -95,10 +95,7 @@ def test_instances_as_consul_gives_them() -> None:
         tags=("blue", "v1"),
         meta=(("team", "accounts"),),
         weights=Weights(passing=3, warning=1),
-        checks=(
-            Check(id="serfHealth", status=Status.PASSING),
-            Check(id="service:user-8080", status=Status.WARNING),
-        ),
+        statuses=(Status.PASSING, Status.WARNING),
         node_meta=(("consul-network-segment", ""),),
         datacenter="dc1",
         created=near.created,
@@ -110,7 +107,7 @@ def test_instances_as_consul_gives_them() -> None:
     assert far.tagged == (("lan", "10.9.0.2", 9001), ("wan", "198.51.100.7", 443))
     assert far.locality == Locality(region="eu", zone="eu-a", sub_zone="rack-7")
     assert dict(far.node_meta)["external-node"] == "true"
-    assert far.checks == ()
+    assert far.statuses == ()
 
 
 def test_the_output_of_a_check_is_nowhere() -> None:
@@ -119,12 +116,13 @@ def test_the_output_of_a_check_is_nowhere() -> None:
 
 
 def test_maintenance_and_a_status_of_no_meaning() -> None:
-    checks = {
-        one.id: one.checks for one in decode_service("resting", recorded("health-resting")).service.instances
+    statuses = {
+        one.id: one.statuses
+        for one in decode_service("resting", recorded("health-resting")).service.instances
     }
-    assert Check(id="_service_maintenance:resting-1", status=Status.MAINTENANCE) in checks["resting-1"]
-    assert checks["resting-2"] == (Check(id="_node_maintenance", status=Status.MAINTENANCE),)
-    assert checks["resting-3"] == (Check(id="odd", status=Status.CRITICAL),)
+    assert Status.MAINTENANCE in statuses["resting-1"]
+    assert statuses["resting-2"] == (Status.MAINTENANCE,)
+    assert statuses["resting-3"] == (Status.CRITICAL,)
 
 
 def test_a_sidecar_is_no_service_and_no_problem() -> None:

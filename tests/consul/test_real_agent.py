@@ -24,7 +24,7 @@ READ = 'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }
 
 def statuses(seen: Seen, name: str) -> set[Status]:
     assert seen.value is not None
-    return {check.status for one in seen.value.services[name].instances for check in one.checks}
+    return {status for one in seen.value.services[name].instances for status in one.statuses}
 
 
 async def test_the_life_of_a_service() -> None:

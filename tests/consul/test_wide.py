@@ -45,7 +45,7 @@ def instance(name: str, port: int = 1, **more: Any) -> dict[str, Any]:
 
 
 def statuses(catalog: Catalog, name: str) -> set[str]:
-    return {check.status for one in catalog.services[name].instances for check in one.checks}
+    return {status for one in catalog.services[name].instances for status in one.statuses}
 
 
 async def settled(fake: FakeConsul, seen: Seen) -> Catalog:

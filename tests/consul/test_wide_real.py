@@ -20,7 +20,7 @@ NAMES = [f"s{number:02}" for number in range(30)]
 
 
 def statuses(catalog: Catalog, name: str) -> set[str]:
-    return {check.status for one in catalog.services[name].instances for check in one.checks}
+    return {status for one in catalog.services[name].instances for status in one.statuses}
 
 
 async def test_each_kind_of_change_is_seen() -> None:

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from xds_server.files.last_good import LastGood, SourceId
-from xds_server.model.catalog import Catalog, Check, Instance, Locality, Service, Status, Weights
+from xds_server.model.catalog import Catalog, Instance, Locality, Service, Status, Weights
 from xds_server.model.chain import Chain, ChainRoute, LoadBalancer, Resolver, Router, Split, Splitter, Target
 from xds_server.model.entries import (
     ConfigEntries,
@@ -54,7 +54,7 @@ _INSTANCE = Instance(
     tags=("a", "ü"),
     meta=(("version", "2"),),
     weights=Weights(passing=0, warning=3),
-    checks=(Check(id="alive", status=Status.PASSING), Check(id="disk", status=Status.WARNING)),
+    statuses=(Status.PASSING, Status.WARNING),
     node_meta=(("rack", "7"),),
     ports=(("http", 8080), ("metrics", 9090)),
     datacenter="dc1",

@@ -5,7 +5,7 @@ import pytest
 
 from xds_server.files import CatalogFileError, CatalogFileSource, read_catalog
 from xds_server.files.catalog import read_again
-from xds_server.model.catalog import Catalog, Check, Instance, Locality, Service, Status, Weights
+from xds_server.model.catalog import Catalog, Instance, Locality, Service, Status, Weights
 from xds_server.model.problem import Code
 from xds_server.runtime.latest import Latest
 
@@ -60,7 +60,7 @@ def test_everything_consul_says_can_be_said(tmp_path):
                 tags=("x", "on"),
                 meta=(("a", "1"), ("k", "v")),
                 weights=Weights(passing=3, warning=0),
-                checks=(Check(id="b", status=Status.CRITICAL), Check(id="z", status=Status.WARNING)),
+                statuses=(Status.CRITICAL, Status.WARNING),
                 node_meta=(("rack", "7"),),
                 ports=(("http", 80), ("metrics", 9090)),
                 created=12,
@@ -86,7 +86,7 @@ def test_a_status_in_short_is_one_check(tmp_path, status):
 
     (instance,) = read(tmp_path, text).services["user"].instances
 
-    assert instance.checks == (Check(id="service:user-1", status=status),)
+    assert instance.statuses == (status,)
 
 
 def test_hostile_data_is_kept_for_those_who_judge_it(tmp_path):

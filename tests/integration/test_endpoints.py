@@ -11,7 +11,7 @@ from tests.rig.name_server import NameServer
 from tests.rig.near_world import NearWorld
 from tests.rig.ports import free_port
 from tests.rig.upstream import Upstream
-from xds_server.model.catalog import Catalog, Check, Instance, Service, Status, Weights
+from xds_server.model.catalog import Catalog, Instance, Service, Status, Weights
 from xds_server.model.policy import Hostnames, OnWarning, ServicePolicy
 
 pytestmark = pytest.mark.integration
@@ -20,9 +20,8 @@ RESOLVE = {"services": {"user": {"hostnames": "resolve"}}}
 
 
 def instance(upstream: Upstream, status: Status = Status.PASSING, **fields: Any) -> Instance:
-    check = Check(id="alive", status=status)
     given = {"node": "n1", "id": upstream.name, "address": upstream.host, "port": upstream.port, **fields}
-    return Instance(checks=(check,), **given)
+    return Instance(statuses=(status,), **given)
 
 
 def publish(near: NearWorld, *instances: Instance) -> None:
@@ -214,8 +213,7 @@ async def test_a_new_cluster_does_not_send_to_the_sick_until_its_names_are_resol
     """Envoy takes a DNS cluster into use once one endpoint is resolved, which an IP address is at once."""
     named = await near.upstream("named")
     near.rule({"user": ServicePolicy(hostnames=Hostnames.RESOLVE)})
-    critical = (Check(id="alive", status=Status.CRITICAL),)
-    sick = Instance(node="n1", id="sick", address="127.0.0.1", port=free_port(), checks=critical)
+    sick = Instance(node="n1", id="sick", address="127.0.0.1", port=free_port(), statuses=(Status.CRITICAL,))
 
     async def weight() -> int:
         hosts = await near.envoy.hosts("user")

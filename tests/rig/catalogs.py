@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from xds_server.model.catalog import Catalog, Check, Instance, Locality, Service, Status, Weights
+from xds_server.model.catalog import Catalog, Instance, Locality, Service, Status, Weights
 from xds_server.model.policy import (
     DEFAULT_LISTENER,
     DownstreamTls,
@@ -129,7 +129,7 @@ _words = st.sampled_from(["", "a", "b", "%X%", "\r\n"])
 
 @st.composite
 def _instances(draw: st.DrawFn) -> Instance:
-    checks = draw(st.lists(st.sampled_from(Status), max_size=3))
+    statuses = draw(st.sets(st.sampled_from(Status), max_size=3))
     return Instance(
         node="",
         id="",
@@ -138,7 +138,7 @@ def _instances(draw: st.DrawFn) -> Instance:
         tags=tuple(draw(st.lists(_words, max_size=3))),
         meta=tuple(draw(st.dictionaries(_words, _words, max_size=3)).items()),
         weights=Weights(passing=draw(st.integers(-1, 70_000)), warning=draw(st.integers(-1, 70_000))),
-        checks=tuple(Check(id=str(number), status=status) for number, status in enumerate(checks)),
+        statuses=tuple(sorted(statuses)),
         locality=Locality(region=draw(_words), zone=draw(_words)),
     )
 

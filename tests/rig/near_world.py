@@ -25,7 +25,7 @@ from tests.rig.upstream import Upstream
 from tests.rig.verdict import verdict
 from tests.runtime.inputs import LOOPBACK, Inputs
 from tests.transport.serving import Serving, serving
-from xds_server.model.catalog import Catalog, Check, Instance, Service, Status
+from xds_server.model.catalog import Catalog, Instance, Service, Status
 from xds_server.model.policy import DEFAULT_LISTENER, ServicePolicy
 
 
@@ -100,5 +100,6 @@ class NearWorld:
 
 
 def _instance(service: str, port: int) -> Instance:
-    checks = (Check(id="alive", status=Status.PASSING),)
-    return Instance(node="n1", id=f"{service}-{port}", address="127.0.0.1", port=port, checks=checks)
+    return Instance(
+        node="n1", id=f"{service}-{port}", address="127.0.0.1", port=port, statuses=(Status.PASSING,)
+    )

@@ -1,6 +1,6 @@
 """What goes into a pipeline, for tests: catalogs of services on one machine."""
 
-from xds_server.model.catalog import Catalog, Check, Instance, Service, Status
+from xds_server.model.catalog import Catalog, Instance, Service, Status
 from xds_server.model.policy import EndpointPolicy, Policy
 from xds_server.model.secret import Secrets
 from xds_server.runtime.debounce import Pace
@@ -17,8 +17,9 @@ def catalog(**ports: int) -> Catalog:
 
 
 def _service(name: str, port: int) -> Service:
-    checks = (Check(id="alive", status=Status.PASSING),)
-    return Service.of(name, [Instance(node="n1", id=name, address="127.0.0.1", port=port, checks=checks)])
+    return Service.of(
+        name, [Instance(node="n1", id=name, address="127.0.0.1", port=port, statuses=(Status.PASSING,))]
+    )
 
 
 class Inputs:

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from validate import validate_pb2
 
 from tests.rig.catalogs import POLICY, SECRETS, catalog, service
-from xds_server.model.catalog import Check, Instance, Locality, Status, Weights
+from xds_server.model.catalog import Instance, Locality, Status, Weights
 from xds_server.model.proxy import Group
 from xds_server.model.types import TypeUrl
 from xds_server.snapshot.check import check, quick
@@ -39,16 +39,16 @@ def registered(number: int, **fields: Any) -> Instance:
 
 def translated() -> Iterator[Draft]:
     """Give the clusters and endpoints of services in all sorts of states."""
-    warning = (Check(id="a", status=Status.WARNING), Check(id="b", status=Status.PASSING))
+    warning = (Status.PASSING, Status.WARNING)
     weights = Weights(passing=300, warning=70_000)
     places = [Locality(region="r", zone=zone, sub_zone="ß") for zone in ("a", "b")]
     several = [
-        registered(number, address=address, port=port, locality=places[number % 2], checks=checks)
-        for number, (address, port, checks) in enumerate(
+        registered(number, address=address, port=port, locality=places[number % 2], statuses=statuses)
+        for number, (address, port, statuses) in enumerate(
             [("10.0.0.1", 1, ()), ("110.110.110.110", 65_535, warning), ("2001:db8::1", 128, ())]
         )
     ]
-    weighed = registered(4, address="10.0.0.4", port=8080, weights=weights, checks=warning)
+    weighed = registered(4, address="10.0.0.4", port=8080, weights=weights, statuses=warning)
     made = Translator(Group()).translate(
         catalog(service("user", *several), service("order", weighed), service("empty")), POLICY, SECRETS
     )

@@ -5,7 +5,7 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
 
-from xds_server.model.catalog import Check, Instance, Service, Status
+from xds_server.model.catalog import Instance, Service, Status
 from xds_server.model.policy import EndpointPolicy, Hostnames, LbPolicy, ServicePolicy, UpstreamTls
 from xds_server.model.types import TypeUrl
 from xds_server.translate import clusters, proxyless_clusters, resolved
@@ -137,14 +137,14 @@ def test_with_a_host_name_the_cluster_holds_its_endpoints_itself() -> None:
 
 
 def test_the_sick_are_left_out_of_a_cluster_that_is_used_before_its_names_are_resolved() -> None:
-    critical = (Check(id="alive", status=Status.CRITICAL),)
-    sick = Instance(node="n", id="sick", address="10.0.0.1", port=80, checks=critical)
+    critical = (Status.CRITICAL,)
+    sick = Instance(node="n", id="sick", address="10.0.0.1", port=80, statuses=critical)
     fine = Instance(node="n", id="fine", address="10.0.0.2", port=80)
     named = Instance(node="n", id="named", address="a.example.com", port=80)
 
     assert listed(sick, fine, named) == ["10.0.0.2", "a.example.com"]
     # Where no name takes traffic, nothing is gained.
-    assert listed(sick, replace(named, checks=critical)) == ["10.0.0.1", "a.example.com"]
+    assert listed(sick, replace(named, statuses=critical)) == ["10.0.0.1", "a.example.com"]
 
 
 def test_a_cluster_with_host_names_keeps_its_secrets() -> None:

@@ -7,7 +7,7 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xds_server.model.catalog import Check, Instance, Locality, Service, Status, Weights
+from xds_server.model.catalog import Instance, Locality, Service, Status, Weights
 from xds_server.model.policy import EndpointPolicy, Hostnames, OnWarning, ServicePolicy
 from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
@@ -24,9 +24,9 @@ HEALTHY, UNHEALTHY, DEGRADED = HealthStatus.HEALTHY, HealthStatus.UNHEALTHY, Hea
 
 
 def instance(number: int, *, status: Status | None = None, **fields: Any) -> Instance:
-    checks = (Check(id="alive", status=status),) if status else ()
+    statuses = (status,) if status else ()
     given = {"address": f"10.0.0.{number}", "port": 80, "datacenter": "dc1", **fields}
-    return Instance(node=f"n{number}", id=f"i{number}", checks=checks, **given)
+    return Instance(node=f"n{number}", id=f"i{number}", statuses=statuses, **given)
 
 
 def made(
@@ -291,7 +291,7 @@ def _any_instance(draw: st.DrawFn, number: int) -> Instance:
         tagged=tuple(("wan", draw(_ADDRESSES), draw(_PORTS)) for _ in range(draw(st.integers(0, 1)))),
         ports=tuple((name, draw(_PORTS)) for name in draw(st.sets(st.sampled_from("ab")))),
         weights=Weights(passing=draw(st.integers(-1, 70_000)), warning=draw(st.integers(-1, 70_000))),
-        checks=tuple(Check(id="a", status=one) for one in draw(st.sets(st.sampled_from(Status), max_size=2))),
+        statuses=tuple(sorted(draw(st.sets(st.sampled_from(Status), max_size=2)))),
         datacenter=draw(st.sampled_from(["", "dc1", "dc2", "dc9"])),
     )
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from xds_server.model.catalog import Check, Instance, Locality, Service, Status, Weights, differing_instances
+from xds_server.model.catalog import Instance, Locality, Service, Status, Weights, differing_instances
 from xds_server.model.policy import EndpointPolicy, OnWarning, ServicePolicy
 from xds_server.snapshot.check import check, quick
 from xds_server.translate import endpoints, large
@@ -45,7 +45,7 @@ def some(random: Random, number: int) -> Instance:
         meta=(("track", random.choice(("canary", "main", "main"))),),
         weights=Weights(passing=random.choice((1, 5, 300)) if random.random() < 0.99 else 2**31),
         locality=Locality(zone=random.choice("ab")),
-        checks=(Check(id="c", status=random.choice(list(Status))),),
+        statuses=(random.choice(list(Status)),),
     )
 
 

@@ -9,7 +9,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 
-from xds_server.model.catalog import Catalog, Check, Instance, Locality, Service, Status, Weights
+from xds_server.model.catalog import Catalog, Instance, Locality, Service, Status, Weights
 from xds_server.model.policy import (
     DEFAULT_LISTENER,
     CircuitBreakers,
@@ -47,7 +47,7 @@ def instance(number: int, *, weight: int = 1, zone: str = "", status: Status | N
         address=f"10.0.0.{number}",
         port=50051,
         weights=Weights(passing=weight),
-        checks=(Check(id="alive", status=status),) if status else (),
+        statuses=(status,) if status else (),
         locality=Locality(zone=zone),
     )
 

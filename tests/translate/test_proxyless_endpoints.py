@@ -3,7 +3,7 @@ from typing import Any
 from envoy.config.core.v3.health_check_pb2 import HealthStatus
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 
-from xds_server.model.catalog import Check, Instance, Service, Status
+from xds_server.model.catalog import Instance, Service, Status
 from xds_server.model.policy import EndpointPolicy, Hostnames, OnWarning, ServicePolicy
 from xds_server.model.problem import Code, Problem
 from xds_server.model.types import TypeUrl
@@ -18,7 +18,7 @@ PLACES = Places(own="dc1", others=("dc2",))
 
 def instance(number: int, status: Status = Status.PASSING, **fields: Any) -> Instance:
     given = {"address": f"10.0.0.{number}", "port": 80, **fields}
-    return Instance(node="n", id=f"i{number}", checks=(Check(id="alive", status=status),), **given)
+    return Instance(node="n", id=f"i{number}", statuses=(status,), **given)
 
 
 def levels(*instances: Instance, **policy: Any) -> tuple[list[list[str]], tuple[Problem, ...]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from xds_server.model.catalog import Check, Instance, Status, Weights
+from xds_server.model.catalog import Instance, Status, Weights
 from xds_server.translate.health import HealthStatus, weight_and_health
 
 HEALTHY, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.UNHEALTHY
@@ -31,9 +31,9 @@ HEALTHY, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.UNHEALTHY
 def test_weight_and_health(
     statuses: str, passing: int, warning: int, expected: tuple[int, HealthStatus]
 ) -> None:
-    checks = tuple(Check(id=str(i), status=Status(word)) for i, word in enumerate(statuses.split()))
+    said = tuple(sorted(map(Status, statuses.split())))
     weights = Weights(passing=passing, warning=warning)
 
-    instance = Instance(node="n", id="i", address="10.0.0.1", port=80, checks=checks, weights=weights)
+    instance = Instance(node="n", id="i", address="10.0.0.1", port=80, statuses=said, weights=weights)
 
     assert weight_and_health(instance) == expected

@@ -5,7 +5,7 @@ Consul bounds Meta but neither tags nor names, so they are bounded here.
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -24,7 +24,7 @@ from xds_server.consul.row_shape import (
     WeightsShape,
 )
 from xds_server.consul.text import shown
-from xds_server.model.catalog import Check, Instance, Locality, Status, Weights
+from xds_server.model.catalog import Instance, Locality, Status, Weights
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def instance_of(row: Row, index: int) -> tuple[Instance, list[str]]:
         tags=tags,
         meta=meta,
         weights=_shared(Weights(passing=weights.Passing, warning=weights.Warning)),
-        checks=tuple(sorted([_check(check) for check in row.Checks or ()])),
+        statuses=_statuses(row.Checks or ()),
         node_meta=_meta("node's Meta", node.Meta, cuts),
         ports=ports,
         datacenter=sys.intern((node.Datacenter or "")[:MAX_ID]),
@@ -136,12 +136,15 @@ def _ports(raw: msgspec.Raw, cuts: list[str]) -> tuple[tuple[tuple[str, int], ..
     return kept, marked[0] if marked else 0
 
 
-def _check(check: CheckShape) -> Check:
-    check_id = (check.CheckID or "")[:MAX_ID]
-    if check_id.partition(":")[0] in _MAINTENANCE:
-        return Check(id=check_id, status=Status.MAINTENANCE)
-    found: Check = _shared(Check(id=check_id, status=_STATUS.get(check.Status or "", Status.CRITICAL)))
+def _statuses(checks: Iterable[CheckShape]) -> tuple[Status, ...]:
+    found: tuple[Status, ...] = _shared(tuple(sorted({_status(check) for check in checks})))
     return found
+
+
+def _status(check: CheckShape) -> Status:
+    if (check.CheckID or "").partition(":")[0] in _MAINTENANCE:
+        return Status.MAINTENANCE
+    return _STATUS.get(check.Status or "", Status.CRITICAL)
 
 
 def _locality(row: Row) -> Locality:

@@ -16,7 +16,6 @@ from msgspec import Meta, Struct
 from xds_server.files.watch import file_changes
 from xds_server.model.catalog import (
     Catalog,
-    Check,
     Instance,
     Locality,
     Service,
@@ -156,9 +155,7 @@ def _catalog(document: Document[CatalogShape], file: str) -> Catalog:
 
 def _instance(shape: InstanceShape, service: str, position: int, datacenter: str) -> Instance:
     identity = shape.id or f"{service}-{position}"
-    checks = [Check(id=check.id, status=_status(check.status)) for check in shape.checks]
-    if shape.status:
-        checks.append(Check(id=f"service:{identity}", status=_status(shape.status)))
+    words = {check.status for check in shape.checks} | ({shape.status} if shape.status else set())
     return Instance(
         node=shape.node or f"node-{position}",
         id=identity,
@@ -168,7 +165,7 @@ def _instance(shape: InstanceShape, service: str, position: int, datacenter: str
         tags=shape.tags,
         meta=tuple(sorted(shape.meta.items())),
         weights=Weights(passing=shape.weights.passing, warning=shape.weights.warning),
-        checks=tuple(sorted(checks)),
+        statuses=tuple(sorted({_STATUSES.get(word, Status.CRITICAL) for word in words})),
         node_meta=tuple(sorted(shape.node_meta.items())),
         ports=tuple(sorted(shape.ports.items())),
         datacenter=shape.datacenter or datacenter,
@@ -177,10 +174,6 @@ def _instance(shape: InstanceShape, service: str, position: int, datacenter: str
         ),
         created=shape.created,
     )
-
-
-def _status(word: str) -> Status:
-    return _STATUSES.get(word, Status.CRITICAL)
 
 
 def _status_clashes(document: Document[CatalogShape]) -> tuple[Finding, ...]:

@@ -29,7 +29,10 @@ def is_service_name(name: str) -> bool:
 
 
 class Status(StrEnum):
-    """A check's status in Consul's words; a word Consul does not know counts as critical."""
+    """A check's status in Consul's words; a word Consul does not know counts as critical.
+
+    Nothing else of a check is kept: its output changes without meaning, and its id means nothing to Envoy.
+    """
 
     PASSING = "passing"
     WARNING = "warning"
@@ -37,12 +40,7 @@ class Status(StrEnum):
     MAINTENANCE = "maintenance"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Check:
-    """One health check of an instance or of its node. Output is dropped: it changes without meaning."""
-
-    id: str
-    status: Status
+_WELL: Final = ((Status.PASSING,), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -68,7 +66,8 @@ class Instance:
 
     `address` is the service's own address, or its node's where it has none, exactly as registered.
     `tagged` holds the tagged addresses (`lan`, `wan`, ...) as sorted (tag, address, port), `ports` the named
-    ports of a service with several as sorted (name, port); `port` is then the default one. `created` is
+    ports of a service with several as sorted (name, port); `port` is then the default one. `statuses` are
+    those of its checks and its node's, each once, sorted; without any it is passing. `created` is
     Consul's CreateIndex, which tells who was there first. With `cut` its tags and Meta say more than is kept.
     `index` is its ModifyIndex; it does not take part in comparison.
     """
@@ -81,7 +80,7 @@ class Instance:
     tags: tuple[str, ...] = ()
     meta: tuple[tuple[str, str], ...] = NO_META
     weights: Weights = Weights()
-    checks: tuple[Check, ...] = ()
+    statuses: tuple[Status, ...] = ()
     node_meta: tuple[tuple[str, str], ...] = NO_META
     ports: tuple[tuple[str, int], ...] = ()
     datacenter: str = ""
@@ -89,6 +88,11 @@ class Instance:
     created: int = 0
     cut: bool = False
     index: int = field(default=0, compare=False)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether no check says anything else."""
+        return self.statuses in _WELL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

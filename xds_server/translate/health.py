@@ -18,7 +18,6 @@ MAX_WEIGHT: Final = 65_535
 UNHEALTHY: Final = HealthStatus.UNHEALTHY
 _HEALTHY: Final = HealthStatus.HEALTHY
 
-_PASSING: Final = Status.PASSING
 _OUT_OF_ROTATION: Final = frozenset({Status.CRITICAL, Status.MAINTENANCE})
 
 
@@ -31,18 +30,14 @@ def weight_and_health(
     left (Envoy, "Degraded endpoints"). With `only_passing` (service-resolver, `OnlyPassing`) it is UNHEALTHY.
     """
     weights = instance.weights
-    for check in instance.checks:
-        if check.status is not _PASSING:
-            break
-    else:
-        # Nearly all are like this, and the statuses need not be gathered.
-        if 1 <= weights.passing <= MAX_WEIGHT:
-            return weights.passing, _HEALTHY
-    statuses = {check.status for check in instance.checks}
+    # Nearly all are like this.
+    if instance.is_passing and 1 <= weights.passing <= MAX_WEIGHT:
+        return weights.passing, _HEALTHY
+    statuses = instance.statuses
     warns = Status.WARNING in statuses
     weight = weights.warning if warns else weights.passing
     bounded = min(max(weight, 1), MAX_WEIGHT)
-    if weight < 1 or statuses & _OUT_OF_ROTATION or (warns and only_passing):
+    if weight < 1 or not _OUT_OF_ROTATION.isdisjoint(statuses) or (warns and only_passing):
         return bounded, UNHEALTHY
     if warns and on_warning is OnWarning.DEGRADED:
         return bounded, HealthStatus.DEGRADED

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from xds_server.model.catalog import Check, Instance, Service, Status
+from xds_server.model.catalog import Instance, Service, Status
 from xds_server.model.policy import Claim, Dialect, Registrations
 from xds_server.model.problem import Problem
 from xds_server.translate import words
@@ -26,7 +26,7 @@ def instance(
         port=8080,
         meta=tuple(sorted((meta or {}).items())),
         tags=tuple(tags),
-        checks=() if status is None else (Check(id="c", status=status),),
+        statuses=() if status is None else (status,),
         created=created,
     )
 

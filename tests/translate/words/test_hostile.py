@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.translate.words.registrations import BOTH, OPEN, codes, instance, of_meta, of_tags, said
-from xds_server.model.catalog import Check, Instance, Service, Status, Weights
+from xds_server.model.catalog import Instance, Service, Status, Weights
 from xds_server.model.policy import Registrations
 from xds_server.model.route import PathKind, TextKind
 from xds_server.translate import words
@@ -302,7 +302,7 @@ def services(draw: st.DrawFn) -> Service:
                 port=8080,
                 tags=tuple(draw(st.lists(TAGS, max_size=5))),
                 meta=tuple(draw(st.dictionaries(KEYS, TEXTS, max_size=5)).items()),
-                checks=(Check(id="c", status=status),),
+                statuses=(status,),
                 weights=Weights(),
             )
         )

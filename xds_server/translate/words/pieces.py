@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from xds_server.model.catalog import Instance, Service, Status
+from xds_server.model.catalog import Instance, Service
 from xds_server.model.policy import Dialect
 from xds_server.translate.words import fabio, traefik
 from xds_server.translate.words.entries import is_own
@@ -81,7 +81,7 @@ def _tag(piece: Sign, instance: Instance, dialects: frozenset[Dialect]) -> Sign 
 def _voice(pieces: Pieces, instances: list[Instance]) -> Voice:
     return Voice(
         pieces=pieces,
-        passing=sum(all(check.status is Status.PASSING for check in one.checks) for one in instances),
+        passing=sum(one.is_passing for one in instances),
         count=len(instances),
         lowest=min((one.id, one.node) for one in instances),
         created=min((one.created for one in instances if one.created), default=0),
