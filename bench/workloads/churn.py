@@ -1,7 +1,7 @@
 """Churn: 20 and 200 endpoints change in a second, over 1,000 services that every stream holds.
 
 Each change moves an instance of another service, evenly spaced. xds-server gathers a burst and sends its
-end (after 50 ms of quiet, or a second at the latest), so streams get fewer responses with more in them; go-
+end (after 25 ms of quiet, or a second at the latest), so streams get fewer responses with more in them; go-
 control-plane sends each change. By turns, after a first row that warms up.
 
     CPU of the server           processor time of its process for each second of churn, until all has arrived

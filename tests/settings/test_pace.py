@@ -11,7 +11,7 @@ def loaded(folder, text):
 
 
 def test_the_pace_is_given_or_has_a_default(tmp_path):
-    assert loaded(tmp_path, "").pace == Pace(quiet=0.05, at_most=1.0)
+    assert loaded(tmp_path, "").pace == Pace(quiet=0.025, at_most=1.0)
     assert loaded(tmp_path, "pace: {quiet: 200ms, at_most: 2s}").pace == Pace(quiet=0.2, at_most=2.0)
 
 

@@ -10,7 +10,7 @@ from math import inf
 class Pace:
     """Two numbers of seconds: how long it has to be quiet, and the longest a change may wait."""
 
-    quiet: float = 0.05
+    quiet: float = 0.025
     at_most: float = 1.0
 
 

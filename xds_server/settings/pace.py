@@ -14,8 +14,8 @@ class PaceShape(Struct, frozen=True, forbid_unknown_fields=True):
 
     quiet: Annotated[
         Pause,
-        about("Changes closer together than this are a burst, acted on when it is over. Default: 50ms."),
-    ] = 0.05
+        about("Changes closer together than this are a burst, acted on when it is over. Default: 25ms."),
+    ] = 0.025
     at_most: Annotated[
         Pause, about("No change of a burst waits longer than this before it is acted on. Default: 1s.")
     ] = 1.0
