@@ -170,7 +170,7 @@ def _shuffled_instance(one: Instance, random: Random) -> Instance:
         one,
         **{
             field: tuple(_any_order(list(getattr(one, field)), random))
-            for field in ("tags", "meta", "checks", "tagged")
+            for field in ("tags", "meta", "statuses", "tagged")
         },
     )
 
