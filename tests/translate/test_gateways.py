@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from typing import TypeVar
+from unittest.mock import Mock
 
+import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -25,7 +27,8 @@ from xds_server.model.policy import DownstreamTls, GatewayPolicy, Policy, Protoc
 from xds_server.model.problem import Code
 from xds_server.model.proxy import Group
 from xds_server.model.types import TypeUrl
-from xds_server.translate import Translation, Translator
+from xds_server.translate import Translation, Translator, Understanding
+from xds_server.translate.rules import envoy_routes
 
 T = TypeVar("T", bound=Message)
 
@@ -74,6 +77,23 @@ def test_an_ingress_gateway_has_its_own_listeners_and_only_the_clusters_behind_t
     (route,) = messages(found, TypeUrl.ROUTES, RouteConfiguration).values()
     hosts = {domain: host.routes[0].route.cluster for host in route.virtual_hosts for domain in host.domains}
     assert hosts == {"shop.test": "user", "order.ingress.*": "order"}
+
+
+def test_the_routes_to_a_service_are_made_once_for_all_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Mock(wraps=envoy_routes)
+    monkeypatch.setattr("xds_server.translate.routes.envoy_routes", make)
+    gateways = {name: http(IngressService(name="user", hosts=(f"{name}.test",))) for name in ("a", "b")}
+    everything = replace(world(None), entries=ConfigEntries(gateways=gateways))
+    understanding = Understanding()
+
+    for name in gateways:
+        translator = Translator(Group(gateway=name), understanding)
+        found = translator.translate(everything, Policy(), SECRETS)
+        (route,) = messages(found, TypeUrl.ROUTES, RouteConfiguration).values()
+        (host,) = route.virtual_hosts
+        assert (host.domains, [one.route.cluster for one in host.routes]) == ([f"{name}.test"], ["user"])
+
+    make.assert_called_once()
 
 
 def test_a_star_means_every_http_service() -> None:

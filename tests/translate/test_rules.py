@@ -203,17 +203,21 @@ POLICIES = {
 }
 
 
+def routes_of(rule):
+    return envoy_routes(rule, [POLICIES[branch.cluster] for branch in rule.branches])
+
+
 @pytest.mark.parametrize("shape", RULES)
 def test_a_rule_in_envoys_words(shape):
     rule, expected = RULES[shape]
     wanted = expected if isinstance(expected, list) else [expected]
-    assert envoy_routes(rule, POLICIES) == tuple(ParseDict(one, EnvoyRoute()) for one in wanted)
+    assert routes_of(rule) == tuple(ParseDict(one, EnvoyRoute()) for one in wanted)
 
 
 def static(rules):
     """Give an Envoy with a virtual host for each rule."""
     hosts = [
-        VirtualHost(name=str(number), domains=[f"host-{number}"], routes=envoy_routes(rule, POLICIES))
+        VirtualHost(name=str(number), domains=[f"host-{number}"], routes=routes_of(rule))
         for number, rule in enumerate(rules)
     ]
     routes = MessageToDict(

@@ -224,13 +224,17 @@ class Pipeline:
     def _make_room(self, newcomer: Group) -> None:
         """Forget the kind without streams that has been known longest, if there are too many of its sort."""
         sort = self._is_known_gateway(newcomer)
+        most = MAX_GATEWAY_KINDS if sort else MAX_KINDS
+        # To tell them apart takes ten times as long.
+        if sum(len(line.kinds) for line in self._lines.values()) < most:
+            return
         known = [
             (group, agent)
             for group, line in self._lines.items()
             for agent in line.kinds
             if self._is_known_gateway(group) == sort
         ]
-        if len(known) < (MAX_GATEWAY_KINDS if sort else MAX_KINDS):
+        if len(known) < most:
             return
         idle = next((one for one in known if not self._lines[one[0]].streams[one[1]]), None)
         if idle is None:

@@ -98,7 +98,7 @@ def virtual_host(name: str, domain: str, common: ServicePolicy, datacenter: str)
     `common` is how these services are reached. A header that is the bare name of a cluster is read by Envoy
     itself, which costs a fraction of what Lua does; Lua sees those with a port or a longer name.
     """
-    (bare,) = envoy_routes(Rule(branches=(Branch(cluster=_HOST),)), {_HOST: common})
+    (bare,) = envoy_routes(Rule(branches=(Branch(cluster=_HOST),)), (common,))
     other = EnvoyRoute()
     other.CopyFrom(bare)
     bare.route.cluster_header = _HOST

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import wraps
 from itertools import islice
 from operator import is_
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from xds_server.model.problem import Code, Problem
 from xds_server.translate.packing import Draft, shared
@@ -93,6 +94,30 @@ class Memory:
             kept = known[0]
         self._new[kind][name] = (kept,)
         return kept
+
+
+_RECENT: Final = 256
+
+
+def once(make: Callable[..., T]) -> Callable[..., T]:
+    """Let groups that come one after the other with the very same inputs share what is made of them.
+
+    A change of one service is the same work for every group that reads it. What is made must not be changed.
+    """
+    recent: dict[tuple[int, ...], tuple[T, Any]] = {}
+
+    @wraps(make)
+    def made(*inputs: Any) -> T:
+        key = tuple(map(id, inputs))
+        known = recent.get(key)
+        if known is None:
+            if len(recent) >= _RECENT:
+                del recent[next(iter(recent))]
+            # The inputs are held, so that nothing else can come to have their identity.
+            known = recent[key] = make(*inputs), inputs
+        return known[0]
+
+    return made
 
 
 def _sharing(make: Callable[..., Part], *inputs: Any) -> Part:

@@ -1,8 +1,6 @@
 """The parts a translation is remembered by: each is a function of exactly the inputs given to it."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, Final
+from collections.abc import Mapping
 
 from xds_server.model.catalog import Service
 from xds_server.model.policy import Discovery, Listener, ListenerKind
@@ -22,31 +20,8 @@ from xds_server.translate import (
 from xds_server.translate.addresses import EndpointRules
 from xds_server.translate.large import Large
 from xds_server.translate.meaning import ClusterSpec, Meaning
-from xds_server.translate.memory import Part
+from xds_server.translate.memory import Part, once
 from xds_server.translate.places import Places
-
-_RECENT: Final = 256
-
-
-def _once(make: Callable[..., Part]) -> Callable[..., Part]:
-    """Let groups that come one after the other with the very same inputs share what is made of them.
-
-    A change of one service is the same work for every group that reads it.
-    """
-    recent: dict[tuple[int, ...], tuple[Part, Any]] = {}
-
-    @wraps(make)
-    def made(*inputs: Any) -> Part:
-        key = tuple(map(id, inputs))
-        known = recent.get(key)
-        if known is None:
-            if len(recent) >= _RECENT:
-                del recent[next(iter(recent))]
-            # The inputs are held, so that nothing else can come to have their identity.
-            known = recent[key] = make(*inputs), inputs
-        return known[0]
-
-    return made
 
 
 def secret_part(secret: Secret) -> Part:
@@ -54,14 +29,14 @@ def secret_part(secret: Secret) -> Part:
     return tuple(secrets.secrets(secret)), ()
 
 
-@_once
+@once
 def cluster_part(spec: ClusterSpec, deferred: bool) -> Part:
     """Give a cluster; a `deferred` one goes only to clients that name it."""
     made = clusters.cluster(spec)
     return (packing.on_demand(made) if deferred else made,), ()
 
 
-@_once
+@once
 def endpoints_part(spec: ClusterSpec, rules: EndpointRules, places: Places, *picked: Service) -> Part:
     """Give the endpoints of a cluster from the services of its picks."""
     made, problems = endpoints.assignment(spec, picked, rules, places)

@@ -21,6 +21,7 @@ from xds_server.model.types import TypeUrl
 from xds_server.translate import by_name, meaning, names
 from xds_server.translate.domains import service_domains
 from xds_server.translate.meaning import Meaning
+from xds_server.translate.memory import once
 from xds_server.translate.packing import Draft, Reference, draft
 from xds_server.translate.rules import envoy_routes, unavailable
 
@@ -138,7 +139,7 @@ def claimed_hosts(routes: Iterable[Route], served: Served) -> tuple[list[Virtual
     problems: list[Problem] = []
     for route in routes:
         rules = _rules(route, served, problems)
-        built = [one for rule in rules for one in envoy_routes(rule, served.clusters)]
+        built = _built(rules, served.clusters)
         for host in route.hosts:
             by_host[host].append((route, built))
     hosts = []
@@ -163,8 +164,21 @@ def virtual_host(
     name: str, domains: Iterable[str], rules: Iterable[Rule], clusters: Mapping[str, ServicePolicy]
 ) -> VirtualHost:
     """Give the virtual host called `name` with the routes of `rules`, in their order."""
-    routes = [route for rule in rules for route in envoy_routes(rule, clusters)]
-    return VirtualHost(name=name, domains=domains, routes=routes)
+    return VirtualHost(name=name, domains=domains, routes=_built(rules, clusters))
+
+
+def _built(rules: Iterable[Rule], clusters: Mapping[str, ServicePolicy]) -> list[EnvoyRoute]:
+    """Give the routes of rules, in their order, to be copied."""
+    return [route for rule in rules for route in _routes(rule, *_policies(rule, clusters))]
+
+
+def _policies(rule: Rule, clusters: Mapping[str, ServicePolicy]) -> Iterable[ServicePolicy]:
+    return (clusters[branch.cluster] for branch in rule.branches)
+
+
+@once
+def _routes(rule: Rule, *policies: ServicePolicy) -> tuple[EnvoyRoute, ...]:
+    return envoy_routes(rule, policies)
 
 
 def cluster_references(hosts: Iterable[VirtualHost]) -> tuple[Reference, ...]:

@@ -1,6 +1,6 @@
 """A rule as an Envoy route: where requests go, and what is done with them on the way."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -44,12 +44,12 @@ _BY_SOURCE: Final = (HashOn(kind=HashKind.SOURCE_IP),)
 # What is left of a path match when what is below it by a slash is taken away.
 _ITSELF: Final = {PathKind.SEGMENTS: PathKind.EXACT, PathKind.PREFIX: PathKind.PREFIX}
 
-Policies: TypeAlias = Mapping[str, ServicePolicy]
-"""The policy of each cluster by its name."""
+Policies: TypeAlias = Sequence[ServicePolicy]
+"""The policy of the cluster of each branch."""
 
 
 def envoy_routes(rule: Rule, policies: Policies) -> tuple[Route, ...]:
-    """Give the routes of a rule, all of whose clusters are in `policies`; mostly one."""
+    """Give the routes of a rule; mostly one."""
     return tuple(_route(replace(rule, match=match), policies) for match in _matches(rule))
 
 
@@ -74,7 +74,7 @@ def _route(rule: Rule, policies: Policies) -> Route:
     if not rule.branches:
         route.direct_response.CopyFrom(unavailable(rule.reason))
         return route
-    route.route.CopyFrom(_action(rule, [policies[branch.cluster] for branch in rule.branches]))
+    route.route.CopyFrom(_action(rule, policies))
     _change(route, rule.treatment.request, rule.treatment.response)
     return route
 
@@ -105,7 +105,7 @@ def weighted_clusters(branches: Iterable[Branch]) -> WeightedCluster:
     return made
 
 
-def _action(rule: Rule, policies: list[ServicePolicy]) -> RouteAction:
+def _action(rule: Rule, policies: Policies) -> RouteAction:
     treatment = rule.treatment
     action = RouteAction(retry_policy=_retry_policy(treatment.retries or _SAFE))
     only = rule.branches[0]
@@ -125,7 +125,7 @@ def _action(rule: Rule, policies: list[ServicePolicy]) -> RouteAction:
     return action
 
 
-def _request_timeout(policies: list[ServicePolicy]) -> float | None:
+def _request_timeout(policies: Policies) -> float | None:
     """Give the longest that a service behind the route asks for; None leaves Envoy's 15 s.
 
     A gRPC call carries its own deadline, and 15 s would cut its streams.
