@@ -31,6 +31,7 @@ _FIRST_FIELD: Final = 0x0A
 _SECOND_FIELD: Final = 0x12
 
 _NO_CLAIMS: Final[Mapping[str, str]] = MappingProxyType({})
+_NONE: Final = frozenset[str]()
 
 
 class Request:
@@ -51,14 +52,14 @@ class Request:
         self.response_nonce: str = request.response_nonce
         self.version_info = ""
         self.resource_names: Names = NO_NAMES
-        self.resource_names_subscribe = self.resource_names_unsubscribe = frozenset[str]()
+        self.resource_names_subscribe = self.resource_names_unsubscribe = _NONE
         self.initial_resource_versions = _NO_CLAIMS
         if isinstance(request, DiscoveryRequest):
             self.version_info = request.version_info
             self.resource_names = shared(request.resource_names)
             return
-        self.resource_names_subscribe = frozenset(request.resource_names_subscribe)
-        self.resource_names_unsubscribe = frozenset(request.resource_names_unsubscribe)
+        self.resource_names_subscribe = frozenset(request.resource_names_subscribe) or _NONE
+        self.resource_names_unsubscribe = frozenset(request.resource_names_unsubscribe) or _NONE
         if request.initial_resource_versions:
             self.initial_resource_versions = shared_claims(request.initial_resource_versions)
 

@@ -4,12 +4,15 @@ from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
+MOST: Final = 256
+"""Results that are kept: what is told to one stream at one moment alone would take all the room there is."""
+
 
 class Recent(Generic[T]):
     """The last results of something costly, by the identity of what they were made of.
 
     Streams are mostly told the same thing, one right after the other, so that a few are enough; what is kept
-    is worth at most `room` (in units of its maker), but for the newest.
+    is worth at most `room` (in units of its maker), but for the newest, and never more than `MOST`.
     """
 
     def __init__(self, room: int) -> None:
@@ -26,7 +29,7 @@ class Recent(Generic[T]):
     def put(self, key: tuple[Any, ...], made: T, size: int, of: object = None) -> T:
         """Remember what was made; give it. `of` are the objects whose ids are in the key."""
         self._drop(key)
-        while self._found and self._taken + size > self._room:
+        while self._found and (self._taken + size > self._room or len(self._found) >= MOST):
             self._drop(next(iter(self._found)))
         self._found[key] = made, size, of
         self._taken += size
