@@ -92,10 +92,11 @@ def building(
         for name in differing(before.encoded[type_url], resources)
     }
     complaining = {key: one for key, one in before.complaining.items() if key not in changed}
-    for type_url, name in sorted(changed):
-        one = encoded[type_url].get(name)
-        if one is not None and one.complaints:
-            complaining[one.key] = one
+    complaining |= {
+        one.key: one
+        for type_url, name in changed
+        if (one := encoded[type_url].get(name)) is not None and one.complaints
+    }
     withheld = dict(bad)
     standing = _that_stand_together(encoded, withheld, previous)
     yield
@@ -199,6 +200,9 @@ def succeed(
 
 def difference(old: Mapping[str, Resource], new: Mapping[str, Resource]) -> Names:
     """Name the resources that were added, removed, or have another version."""
+    if not old:
+        # At the start everything is new.
+        return frozenset(new)
     return frozenset(name for name in differing(old, new) if not _same(old.get(name), new.get(name)))
 
 
