@@ -88,26 +88,21 @@ def test_an_option_that_is_not_there(path):
     assert "No such option" in sentence(result)
 
 
-def test_help_loads_nothing_heavy():
-    script = (
-        "import sys\n"
-        "from xds_server.cli import main\n"
-        "main(['--help'], standalone_mode=False)\n"
-        "heavy = {'grpc', 'aiohttp', 'google.protobuf', 'envoy', 'rich', 'yaml', 'msgspec'}\n"
-        "print('loaded:', sorted(heavy & sys.modules.keys()))\n"
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-
-    assert result.stdout.splitlines()[-1] == "loaded: []"
+HELP = "from xds_server.cli import main; main(['--help'], standalone_mode=False)"
+START = "import xds_server.cli.serve, xds_server.app.serve"
 
 
-def test_a_start_loads_only_what_it_needs_to_listen():
-    script = (
-        "import sys\n"
-        "import xds_server.cli.serve, xds_server.app.serve\n"
-        "later = {'anyio', 'consul', 'cryptography', 'h2', 'requests', 'rich', 'watchfiles'}\n"
-        "print('loaded:', sorted(later & sys.modules.keys()))\n"
-    )
+@pytest.mark.parametrize(
+    ("does", "not_for_it"),
+    [
+        (HELP, {"grpc", "aiohttp", "google.protobuf", "envoy", "rich", "yaml", "msgspec"}),
+        # A server listens before it needs these.
+        (START, {"anyio", "consul", "cryptography", "h2", "requests", "rich", "watchfiles"}),
+    ],
+    ids=["help", "start"],
+)
+def test_what_is_not_needed_is_not_loaded(does, not_for_it):
+    script = f"import sys\n{does}\nprint('loaded:', sorted({not_for_it} & sys.modules.keys()))\n"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert result.stdout.splitlines()[-1] == "loaded: []"
