@@ -1,5 +1,6 @@
 """Free ports of the loopback interface, for processes that have to be told their port beforehand."""
 
+import os
 import secrets
 import socket
 
@@ -8,11 +9,15 @@ import socket
 _FIRST, _LAST = 20_000, 32_000
 _given: set[int] = set()
 
+# Each worker of a test run has ports of its own, or one could take what another was given and not yet bound.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+
 
 def free_port() -> int:
     """Give a port of 127.0.0.1 that nobody listens on now, and that was not given before."""
     while True:
-        port = _FIRST + secrets.randbelow(_LAST - _FIRST)
+        port = _FIRST + _WORKER + _WORKERS * secrets.randbelow((_LAST - _FIRST) // _WORKERS)
         if port not in _given and _is_free(port):
             _given.add(port)
             return port
